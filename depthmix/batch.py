@@ -1,0 +1,137 @@
+"""Samples of mixed quality side by side as tensors, and the views of their labels that losses ask for."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Self
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from depthmix.errors import BadSample
+from depthmix.sample import DEPTH_KINDS, Sample
+
+__all__ = ["Batch", "collate", "rank_planes"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Hold `b` samples of one size; every tensor lives on one device.
+
+    Args:
+        image: RGB, uint8 0..255 until `image_float` is asked for on the device.
+        target: z in metres (or up to scale), or inverse depth for AFFINE_DISPARITY; 0 outside `valid`.
+        valid: where `target` may be read.
+        sky: pixels known to be sky.
+        planes: 0 = none, else ranks 1, 2, ... by falling area inside the row.
+        sigma: standard deviation of `target` in its unit; 0 where the source has no noise model.
+        intrinsics: fx, fy, cx, cy in pixels; meaningless where `camera_known` is False.
+        camera_known: whether the row has a camera.
+        quality: `Quality` as integers.
+        kind: `LabelKind` as integers.
+        source: index of the row's source in the mix.
+        names: `source/key` of each row, for messages.
+    """
+
+    image: Int[Tensor, "b 3 h w"]
+    target: Float[Tensor, "b 1 h w"]
+    valid: Bool[Tensor, "b 1 h w"]
+    sky: Bool[Tensor, "b 1 h w"]
+    planes: Int[Tensor, "b 1 h w"]
+    sigma: Float[Tensor, "b 1 h w"]
+    intrinsics: Float[Tensor, "b 4"]
+    camera_known: Bool[Tensor, " b"]
+    quality: Int[Tensor, " b"]
+    kind: Int[Tensor, " b"]
+    source: Int[Tensor, " b"]
+    names: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return self.image.shape[0]
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
+        """Move every tensor to `device`."""
+        return self._mapped(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self, device: torch.device | str | None = None) -> Self:
+        """Copy every tensor to page-locked memory; the DataLoader calls this."""
+        return self._mapped(lambda tensor: tensor.pin_memory(device))
+
+    def select(self, rows: Int[Tensor, " n"]) -> Self:
+        """Keep the given rows, in the given order."""
+        chosen = {
+            field.name: getattr(self, field.name).index_select(0, rows)
+            for field in fields(self)
+            if field.name != "names"
+        }
+        names = tuple(self.names[i] for i in rows.tolist()) if self.names else ()
+        return type(self)(**chosen, names=names)
+
+    @property
+    def image_float(self) -> Float[Tensor, "b 3 h w"]:
+        """RGB in [0, 1]."""
+        return self.image.float() / 255 if self.image.dtype == torch.uint8 else self.image
+
+    @property
+    def is_depth(self) -> Bool[Tensor, " b"]:
+        """Rows whose target is depth (metric or up to scale), not inverse depth."""
+        return torch.stack([self.kind == int(kind) for kind in sorted(DEPTH_KINDS)]).any(0)
+
+    @property
+    def inverse_depth(self) -> Float[Tensor, "b 1 h w"]:
+        """The label as inverse depth: as it is for AFFINE_DISPARITY, 1/z for depth kinds; 0 outside `valid`."""
+        inverse = torch.where(self.valid, self.target, 1).reciprocal()
+        chosen = torch.where(self.is_depth[:, None, None, None], inverse, self.target)
+        return torch.where(self.valid, chosen, 0)
+
+    def _mapped(self, change: Callable[[Tensor], Tensor]) -> Self:
+        moved = {
+            field.name: change(getattr(self, field.name)) for field in fields(self) if field.name != "names"
+        }
+        return type(self)(**moved, names=self.names)
+
+
+def collate(samples: Sequence[Sample], sources: Sequence[int]) -> Batch:
+    """Stack samples of one size into a batch; `sources` gives each sample's index in the mix.
+
+    Raises:
+        BadSample: the samples differ in size.
+    """
+    for sample in samples:
+        if sample.size != samples[0].size:
+            reason = f"size {sample.size} differs from {samples[0].size} of {samples[0].name} in one batch"
+            raise BadSample(
+                reason, sample=sample.name, field="image", hint="crop or resize to one size first"
+            )
+    cameras = [sample.intrinsics for sample in samples]
+    return Batch(
+        image=_stack([np.ascontiguousarray(sample.image.transpose(2, 0, 1)) for sample in samples]),
+        target=_stack([sample.target[None] for sample in samples]),
+        valid=_stack([sample.valid[None] for sample in samples]),
+        sky=_stack([sample.sky[None] for sample in samples]),
+        planes=_stack([rank_planes(sample.planes)[None] for sample in samples]),
+        sigma=_stack([np.zeros_like(s.target)[None] if s.sigma is None else s.sigma[None] for s in samples]),
+        intrinsics=torch.tensor(
+            [(c.fx, c.fy, c.cx, c.cy) if c else (1.0, 1.0, 0.0, 0.0) for c in cameras], dtype=torch.float32
+        ),
+        camera_known=torch.tensor([camera is not None for camera in cameras]),
+        quality=torch.tensor([int(sample.quality) for sample in samples]),
+        kind=torch.tensor([int(sample.kind) for sample in samples]),
+        source=torch.tensor(list(sources)),
+        names=tuple(sample.name for sample in samples),
+    )
+
+
+def rank_planes(planes: Int[np.ndarray, "h w"]) -> Int[np.ndarray, "h w"]:
+    """Rename plane ids to 1, 2, ... by falling area; 0 stays 0. Ties keep the order of the ids."""
+    ids, inverse, counts = np.unique(planes, return_inverse=True, return_counts=True)
+    rank = np.zeros(len(ids), dtype=np.int32)
+    order = np.argsort(-counts, kind="stable")
+    order = order[ids[order] > 0]
+    rank[order] = np.arange(1, len(order) + 1, dtype=np.int32)
+    return rank[inverse].reshape(planes.shape)
+
+
+def _stack(arrays: list[np.ndarray]) -> Tensor:
+    return torch.from_numpy(np.stack(arrays))

@@ -1,0 +1,1 @@
+"""Recipes that `depthmix fit --config` takes by name."""

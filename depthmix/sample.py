@@ -1,0 +1,180 @@
+"""One labelled image as numpy arrays, tagged with what its numbers mean and how far they can be trusted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import Any, Self
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int32, UInt8
+
+from depthmix.errors import BadSample
+
+__all__ = ["DEPTH_KINDS", "Intrinsics", "LabelKind", "Quality", "Sample"]
+
+
+class Quality(IntEnum):
+    """How far the numbers of a label can be trusted, from weak to high."""
+
+    WEAK = 1
+    LOW = 2
+    MIDDLE = 3
+    HIGH = 4
+
+
+class LabelKind(IntEnum):
+    """What is mathematically known about the numbers of a label.
+
+    METRIC_DEPTH: z in metres. SCALED_DEPTH: z times one unknown positive factor per image.
+    AFFINE_DISPARITY: inverse depth times an unknown positive scale plus an unknown shift.
+    NONE: no depth at all; the label is the plane instances.
+    """
+
+    NONE = 0
+    AFFINE_DISPARITY = 2
+    SCALED_DEPTH = 3
+    METRIC_DEPTH = 4
+
+
+DEPTH_KINDS = frozenset({LabelKind.METRIC_DEPTH, LabelKind.SCALED_DEPTH})
+
+
+@dataclass(frozen=True, slots=True)
+class Intrinsics:
+    """Pinhole camera in pixels.
+
+    Convention: pixel centres lie at integers, x right, y down, z forward (OpenCV);
+    a point (X, Y, Z) falls on u = fx X / Z + cx, v = fy Y / Z + cy.
+    """
+
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+
+    def __post_init__(self) -> None:
+        for name in ("fx", "fy", "cx", "cy"):
+            value = getattr(self, name)
+            if not np.isfinite(value) or (name in ("fx", "fy") and value <= 0):
+                rule = "finite and positive" if name in ("fx", "fy") else "finite"
+                raise BadSample(f"must be {rule}, got {value}", field=f"intrinsics.{name}")
+
+    def cropped(self, left: int, top: int) -> "Intrinsics":
+        """Move the principal point for a window that starts at (left, top)."""
+        return replace(self, cx=self.cx - left, cy=self.cy - top)
+
+    def resized(self, scale_x: float, scale_y: float) -> "Intrinsics":
+        """Scale to another pixel grid; with centres at integers the half pixel has to move along."""
+        return Intrinsics(
+            fx=self.fx * scale_x,
+            fy=self.fy * scale_y,
+            cx=(self.cx + 0.5) * scale_x - 0.5,
+            cy=(self.cy + 0.5) * scale_y - 0.5,
+        )
+
+    def mirrored(self, width: int) -> "Intrinsics":
+        """Describe the left-right mirrored image by a camera with a positive focal length."""
+        return replace(self, cx=width - 1 - self.cx)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """Hold one image with its label; checked once, here.
+
+    Args:
+        image: RGB.
+        target: z-depth for depth kinds, inverse depth for AFFINE_DISPARITY; read only where `valid`.
+        valid: the only word on what may be read from `target` (and `sigma`).
+        sky: pixels known to be sky; never valid.
+        planes: plane instance per pixel, 0 = none; any positive int32 is an id.
+        sigma: one standard deviation of `target` in its own unit, or None without a noise model.
+        intrinsics: the camera, or None where it is not known (never invented).
+        quality: how far the label can be trusted.
+        kind: what the numbers of `target` mean.
+        source: name of the source in the mix.
+        key: name of the sample inside the source.
+
+    Convention: values of `target` and `sigma` outside `valid` are set to 0 on construction, so that two
+    samples with equal labels are equal in every byte.
+
+    Raises:
+        BadSample: a shape, type or value breaks the rules above, or there is nothing to learn from.
+    """
+
+    image: UInt8[np.ndarray, "h w 3"]
+    target: Float32[np.ndarray, "h w"]
+    valid: Bool[np.ndarray, "h w"]
+    sky: Bool[np.ndarray, "h w"]
+    planes: Int32[np.ndarray, "h w"]
+    sigma: Float32[np.ndarray, "h w"] | None
+    intrinsics: Intrinsics | None
+    quality: Quality
+    kind: LabelKind
+    source: str
+    key: str
+
+    def __post_init__(self) -> None:
+        self._check_shapes()
+        self._check_values()
+        object.__setattr__(self, "target", np.where(self.valid, self.target, np.float32(0)))
+        if self.sigma is not None:
+            object.__setattr__(self, "sigma", np.where(self.valid, self.sigma, np.float32(0)))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.image.shape[0], self.image.shape[1]
+
+    @property
+    def name(self) -> str:
+        """`source/key`, as errors and reports name the sample."""
+        return f"{self.source}/{self.key}"
+
+    def replaced(self, **changes: Any) -> Self:
+        """Return a checked copy with some fields changed."""
+        return replace(self, **changes)
+
+    def fail(self, field: str, reason: str) -> BadSample:
+        """Build the error that names this sample and one of its fields."""
+        return BadSample(reason, sample=self.name, field=field)
+
+    def _check_shapes(self) -> None:
+        expected: Sequence[tuple[str, type, tuple[int, ...]]] = [
+            ("image", np.uint8, (*self.image.shape[:2], 3)),
+            ("target", np.float32, self.image.shape[:2]),
+            ("valid", np.bool_, self.image.shape[:2]),
+            ("sky", np.bool_, self.image.shape[:2]),
+            ("planes", np.int32, self.image.shape[:2]),
+            ("sigma", np.float32, self.image.shape[:2]),
+        ]
+        for field, dtype, shape in expected:
+            array = getattr(self, field)
+            if array is None and field == "sigma":
+                continue
+            if array.dtype != dtype or array.shape != shape or array.size == 0:
+                found = f"{array.dtype} {array.shape}"
+                raise self.fail(field, f"must be {np.dtype(dtype).name} {shape}, got {found}")
+
+    def _check_values(self) -> None:
+        count = int(self.valid.sum())
+        if self.kind is LabelKind.NONE:
+            if count:
+                raise self.fail("valid", f"a label of kind NONE has no depth, but {count} pixels are valid")
+            if not (self.planes > 0).any():
+                raise self.fail("planes", "no depth and no plane: nothing to learn from")
+        elif not count:
+            raise self.fail("valid", f"0 of {self.valid.size} pixels are valid")
+        values = self.target[self.valid]
+        if not np.isfinite(values).all():
+            bad = int((~np.isfinite(values)).sum())
+            raise self.fail("target", f"{bad} of {count} valid pixels are not finite")
+        if self.kind in DEPTH_KINDS and (values <= 0).any():
+            raise self.fail("target", f"depth must be positive, the smallest valid value is {values.min():g}")
+        if (self.planes < 0).any():
+            raise self.fail("planes", f"ids must not be negative, got {self.planes.min()}")
+        if (self.sky & self.valid).any():
+            raise self.fail("sky", f"{int((self.sky & self.valid).sum())} sky pixels are marked valid")
+        if self.sigma is not None:
+            sigma = self.sigma[self.valid]
+            if not (np.isfinite(sigma).all() and (sigma > 0).all()):
+                raise self.fail("sigma", "must be finite and positive at every valid pixel")

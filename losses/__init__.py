@@ -1,0 +1,1 @@
+"""Losses that respect what a label can bear."""

@@ -1,0 +1,1 @@
+"""Adapters for raw depth data sets."""
