@@ -80,7 +80,7 @@ class Batch:
 
     @property
     def inverse_depth(self) -> Float[Tensor, "b 1 h w"]:
-        """The label as inverse depth: as it is for AFFINE_DISPARITY, 1/z for depth kinds; 0 outside `valid`."""
+        """The label as inverse depth: as it is for AFFINE_DISPARITY, 1/z for depth kinds; 0 if not valid."""
         inverse = torch.where(self.valid, self.target, 1).reciprocal()
         chosen = torch.where(self.is_depth[:, None, None, None], inverse, self.target)
         return torch.where(self.valid, chosen, 0)

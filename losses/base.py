@@ -26,8 +26,14 @@ class DepthLoss(nn.Module, ABC):
     needs: ClassVar[frozenset[Need]] = frozenset()
 
     @abstractmethod
-    def forward(self, prediction: Prediction, batch: Batch) -> Float[Tensor, " b"]:
-        """Return one value per row: 0 with zero gradient where the row has no supervision, always finite."""
+    def forward(self, prediction: Prediction, batch: Batch, *, step: int = 0) -> Float[Tensor, " b"]:
+        """Return one value per row: 0 with zero gradient where the row has no supervision, always finite.
+
+        Args:
+            prediction: the network's map for the rows of `batch`.
+            batch: images and labels.
+            step: a loss that samples draws from (its seed, step) alone, so that a resumed run repeats it.
+        """
 
     def supervised(self, batch: Batch) -> Bool[Tensor, " b"]:
         """Tell which rows carry supervision for this loss: at least two valid pixels, unless overridden."""
