@@ -1,6 +1,77 @@
-"""Dispatch to the commands."""
+"""The `depthmix` command: parse the command line, dispatch, turn every known error into one line."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Protocol
+
+from depthmix import __version__
+from depthmix.errors import ConfigError, DepthmixError
+
+__all__ = ["main"]
+
+TRAINING = ("fit", "validate", "test")
+COMMANDS = {
+    "demo": "make raw data of four qualities, prepare, train, evaluate, show: the whole way once",
+    "sources": "list the sources that are known, or show the card of one",
+    "prepare": "read a raw data set with a source and write it as checked HDF5 shards",
+    "verify": "check every byte of prepared data against its records",
+    "check": "report every problem of a training configuration, with file, line and column",
+    "predict": "predict the depth of photos with a trained checkpoint",
+    "report": "write report.html of a run",
+}
 
 
-def main() -> int:
-    """Run the command line."""
-    raise NotImplementedError
+class Command(Protocol):
+    """What each module of a command offers."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the options."""
+
+    def run(self, options: argparse.Namespace) -> int:
+        """Do the work and return the exit code."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        0 when all went well, 1 when data or files have problems, 2 when the command line or the
+        configuration cannot work, 130 when interrupted.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if arguments and arguments[0] in TRAINING:
+            return _train(arguments)
+        options = _parser().parse_args(arguments)
+        return int(options.run(options))
+    except DepthmixError as error:
+        print(f"depthmix: {error}", file=sys.stderr)
+        return 2 if isinstance(error, ConfigError) else 1
+    except KeyboardInterrupt:
+        print("depthmix: interrupted", file=sys.stderr)
+        return 130
+
+
+def _train(arguments: list[str]) -> int:
+    from depthmix.cli.training import run  # Lightning takes seconds to import: only for commands that train
+
+    return run(arguments)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="depthmix", description=_DESCRIPTION)
+    parser.add_argument("--version", action="version", version=f"depthmix {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, text in COMMANDS.items():
+        module: Command = import_module(f"depthmix.cli.{name}")
+        command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    for name in TRAINING:
+        commands.add_parser(name, help=f"{name} with the Lightning CLI: depthmix {name} --config mix.yaml")
+    return parser
+
+
+_DESCRIPTION = "Train monocular depth networks on data sets of mixed quality."

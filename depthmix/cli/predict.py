@@ -1,0 +1,4 @@
+"""`depthmix predict`: photos -> depth, with a trained checkpoint."""
+
+
+__all__ = ["add_arguments", "run"]

@@ -1,0 +1,36 @@
+"""Progress bars with rate and estimated time left."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+__all__ = ["Update", "bar"]
+
+
+class Update(Protocol):
+    """Move a bar: how many are done, of how many, and a note such as "3 skipped"."""
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """Show the new state."""
+
+
+@contextmanager
+def bar(title: str) -> Iterator[Update]:
+    """Show one bar on standard error while the block runs."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(f"{title:24}", total=None, note="")
+
+        def update(done: int, total: int, note: str = "") -> None:
+            progress.update(task, completed=done, total=total, note=note)
+
+        yield update

@@ -1,0 +1,118 @@
+"""`depthmix fit | validate | test`: the Lightning CLI with our network task, our data, and short errors."""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import CSVLogger
+
+import depthmix.losses
+import depthmix.models  # noqa: F401  (imported so that short names of losses and networks resolve)
+from depthmix.cli.check import config_problems, recipe
+from depthmix.data import MixData
+from depthmix.errors import ConfigError
+from depthmix.task import DepthTask
+
+__all__ = ["run"]
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Check the configuration, then hand over to Lightning.
+
+    Raises:
+        ConfigError: the configuration can not work; the first line says where.
+    """
+    arguments = _with_recipes(list(arguments))
+    _quieten()
+    MixCli(
+        DepthTask,
+        MixData,
+        args=arguments,
+        seed_everything_default=0,
+        save_config_callback=SaveConfigCallback,
+        save_config_kwargs={"overwrite": True},
+    )
+    return 0
+
+
+class MixParser(LightningArgumentParser):
+    """Raise instead of printing the whole usage above the one line that matters."""
+
+    def error(self, message: str, ex: Exception | None = None) -> Any:
+        """Turn a parser error into a `ConfigError` of one line."""
+        lines = [line.strip() for line in str(message).splitlines() if line.strip()]
+        raise ConfigError("; ".join(lines), hint="see `depthmix check CONFIG`") from ex
+
+
+class MixCli(LightningCLI):
+    """Put logs, checkpoint and configuration into one folder, `trainer.default_root_dir`."""
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        """Use the parser with short errors."""
+        parser = MixParser(**kwargs)
+        parser.add_argument("-c", "--config", action="config", help="YAML file or name of a shipped recipe")
+        return parser
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Take the trainer's run folder as the default for everything written."""
+        parser.set_defaults({"trainer.default_root_dir": "runs/latest"})
+
+    def instantiate_trainer(self, **kwargs: Any) -> Any:
+        """Add the run folder's logger, checkpoint and a progress bar with few numbers."""
+        config = self._get(self.config_init, "trainer", default={})
+        folder = str(config.get("default_root_dir"))
+        if config.get("logger") in (None, True):
+            kwargs["logger"] = CSVLogger(folder, name="", version="")
+        kwargs.setdefault("callbacks", []).extend(_callbacks(folder, config))
+        return super().instantiate_trainer(**kwargs)
+
+
+def _callbacks(folder: str, config: Any) -> list[Callback]:
+    chosen: list[Callback] = []
+    if config.get("enable_checkpointing") in (None, True):
+        chosen.append(ModelCheckpoint(dirpath=folder, filename="last", enable_version_counter=False))
+    if config.get("enable_progress_bar") in (None, True):
+        chosen.append(RichProgressBar())
+    return chosen
+
+
+def _with_recipes(arguments: list[str]) -> list[str]:
+    """Replace names of recipes by their files, and stop on mistakes in any of the files."""
+    for place, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        if name not in ("-c", "--config"):
+            continue
+        if equals:
+            file = recipe(value)
+            arguments[place] = f"--config={file}"
+        elif place + 1 < len(arguments):
+            file = recipe(arguments[place + 1])
+            arguments[place + 1] = str(file)
+        else:
+            raise ConfigError("no file given", field="--config")
+        _stop_on_problems(file)
+    return arguments
+
+
+def _stop_on_problems(file: Path) -> None:
+    problems = config_problems(file, partial=True)
+    if problems:
+        more = f"{len(problems) - 1} more problem{'s' if len(problems) > 2 else ''}, " if problems[1:] else ""
+        raise ConfigError(problems[0].located(file), hint=f"{more}see `depthmix check {file}`")
+
+
+def _quieten() -> None:
+    """Drop messages that every run repeats and nobody can act on."""
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for text in (
+        ".*does not have many workers.*",
+        ".*Experiment logs directory.*",
+        ".*LeafSpec.*",
+        ".*tips.*",
+    ):
+        warnings.filterwarnings("ignore", message=text)

@@ -1,0 +1,34 @@
+"""`depthmix verify`: every byte of prepared data against its records."""
+
+import argparse
+import sys
+from pathlib import Path
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("root", type=Path, nargs="+", help="prepared sets, or a folder that holds some")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print one line per problem; exit code 1 if there is one."""
+    from depthmix.errors import StorageError
+    from depthmix.store.reader import ShardSet
+
+    problems = 0
+    for root in options.root:
+        sets = sorted(path.parent for path in [*root.glob("index.json"), *root.glob("*/index.json")])
+        if not sets:
+            raise StorageError(
+                "no prepared set here (no index.json)", file=root, hint="run `depthmix prepare`"
+            )
+        for folder in sets:
+            shards = ShardSet(folder)
+            found = shards.verify()
+            problems += len(found)
+            for problem in found:
+                print(problem, file=sys.stderr)
+            print(f"{folder}: {len(shards)} samples, {len(found)} problems")
+    return 1 if problems else 0

@@ -1,0 +1,46 @@
+"""The named sets of the demo: which adapter reads which part of the raw data."""
+
+from pathlib import Path
+
+from depthmix.sources import (
+    ExactScenes,
+    KittiLidar,
+    MiddleburyStereo,
+    MotorcycleStereo,
+    OakPairs,
+    PlaneInstances,
+    WebStereo,
+)
+from depthmix.sources.base import Source
+
+__all__ = ["EVALUATION", "FAMILIES", "TRAINING", "demo_sources"]
+
+FAMILIES = ("rooms", "streets", "clutter")
+TRAINING = ("web", "kitti", "middlebury", "planes")
+EVALUATION = (*FAMILIES, "motorcycle")
+
+
+def demo_sources(raw: Path, oak: Path | None) -> list[Source]:
+    """Open every set: four rendered training sources with a validation part each, real pairs, evaluation.
+
+    Args:
+        raw: folder written by `make_demo_data`.
+        oak: the stereodemo wheel with real stereo pairs, or None to go without them.
+
+    Returns:
+        Sources named web, kitti, middlebury, planes and oak for training, the first four with `_val` for
+        validation, rooms, streets, clutter (exact) and motorcycle (real) for evaluation.
+    """
+    return [
+        WebStereo(raw / "web", split="train", name="web"),
+        KittiLidar(raw / "kitti", name="kitti"),
+        MiddleburyStereo(raw / "middlebury" / "train", name="middlebury"),
+        PlaneInstances(raw / "planes" / "train", name="planes"),
+        *([OakPairs(oak, name="oak")] if oak else []),
+        WebStereo(raw / "web", split="val", name="web_val"),
+        KittiLidar(raw / "kitti" / "val", name="kitti_val"),
+        MiddleburyStereo(raw / "middlebury" / "val", name="middlebury_val"),
+        PlaneInstances(raw / "planes" / "val", name="planes_val"),
+        *(ExactScenes(raw / "eval" / family, name=family) for family in FAMILIES),
+        MotorcycleStereo(name="motorcycle"),
+    ]
