@@ -1,0 +1,231 @@
+"""Resize, crop, mirror and recolour a sample so that image, label and camera keep telling the same story."""
+
+import zlib
+from dataclasses import dataclass, fields
+
+import numpy as np
+from jaxtyping import Bool, Int, UInt8
+
+from depthmix.errors import BadSample, ConfigError
+from depthmix.sample import LabelKind, Sample
+
+__all__ = ["AugmentOptions", "augment", "crop", "jitter", "mirror", "resize"]
+
+# Below this share of valid pixels a label is treated as a set of points, see `resize`.
+SPARSE_BELOW = 0.5
+# Windows drawn before one is laid around a pixel that is known to carry a label.
+TRIES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class AugmentOptions:
+    """Choose how training samples are varied.
+
+    Args:
+        height: rows of every training image.
+        width: columns of every training image.
+        min_scale: smallest magnification; 1 takes the largest window of this shape that the image holds.
+        max_scale: largest magnification; 2 takes a window half as wide.
+        mirror: probability of swapping left and right.
+        brightness: the image is multiplied by a factor in 1 -/+ this.
+        contrast: distances from the mean brightness are multiplied by a factor in 1 -/+ this.
+        saturation: distances from grey are multiplied by a factor in 1 -/+ this.
+        grey: probability of dropping the colour altogether.
+
+    Raises:
+        ConfigError: an option is out of its range.
+    """
+
+    height: int = 96
+    width: int = 128
+    min_scale: float = 1.0
+    max_scale: float = 1.5
+    mirror: float = 0.5
+    brightness: float = 0.2
+    contrast: float = 0.2
+    saturation: float = 0.2
+    grey: float = 0.05
+
+    def __post_init__(self) -> None:
+        for option in fields(self):
+            if option.name not in ("height", "width", "min_scale", "max_scale"):
+                _check(0 <= getattr(self, option.name) <= 1, self, option.name, "in [0, 1]")
+        _check(self.height >= 1, self, "height", "a positive number of pixels")
+        _check(self.width >= 1, self, "width", "a positive number of pixels")
+        _check(1 <= self.min_scale <= self.max_scale, self, "min_scale", "in [1, max_scale]")
+        _check(self.max_scale < float("inf"), self, "max_scale", "finite")
+
+
+def crop(sample: Sample, top: int, left: int, height: int, width: int) -> Sample:
+    """Cut out the window that starts at (top, left); the principal point moves along.
+
+    Raises:
+        BadSample: the window leaves the image, or holds no label.
+    """
+    rows, columns = sample.size
+    if top < 0 or left < 0 or height < 1 or width < 1 or top + height > rows or left + width > columns:
+        window = f"rows {top}..{top + height}, columns {left}..{left + width}"
+        raise sample.fail("image", f"a window of {window} does not fit into {rows} x {columns} pixels")
+    box = np.s_[top : top + height, left : left + width]
+    return sample.replaced(
+        image=sample.image[box],
+        target=sample.target[box],
+        valid=sample.valid[box],
+        sky=sample.sky[box],
+        planes=sample.planes[box],
+        sigma=None if sample.sigma is None else sample.sigma[box],
+        intrinsics=sample.intrinsics.cropped(left, top) if sample.intrinsics else None,
+    )
+
+
+def resize(sample: Sample, height: int, width: int) -> Sample:
+    """Bring a sample to another pixel grid; labels are chosen, never averaged across an edge.
+
+    Convention: the image is area-filtered where it shrinks and interpolated where it grows. Pixel i of a
+    label reads the source pixel that its centre falls into, floor((i + 0.5) * old / new). A sparse label
+    (less than half of the pixels valid) that shrinks is moved as points instead, so that LiDAR
+    survives: each valid pixel goes to the pixel that its centre falls into, and the nearest of those
+    that meet there wins. Values do not change: z stays metres, and AFFINE_DISPARITY has no scale to keep.
+    The camera follows by the half-pixel rule (`Intrinsics.resized`).
+
+    Raises:
+        BadSample: no label survives.
+    """
+    rows, columns = sample.size
+    if (height, width) == (rows, columns):
+        return sample
+    r, c = _centres(height, rows)[:, None], _centres(width, columns)[None]
+    moved = height <= rows and width <= columns and sample.valid.mean() < SPARSE_BELOW
+    kept, r_label, c_label = _nearest_points(sample, height, width) if moved else (sample.valid[r, c], r, c)
+    return sample.replaced(
+        image=_resize_image(sample.image, height, width),
+        target=sample.target[r_label, c_label],
+        valid=kept,
+        sky=sample.sky[r, c] & ~kept,
+        planes=sample.planes[r, c],
+        sigma=None if sample.sigma is None else sample.sigma[r_label, c_label],
+        intrinsics=sample.intrinsics.resized(width / columns, height / rows) if sample.intrinsics else None,
+    )
+
+
+def mirror(sample: Sample) -> Sample:
+    """Swap left and right; the camera keeps a positive focal length, only cx moves."""
+    return sample.replaced(
+        image=np.ascontiguousarray(sample.image[:, ::-1]),
+        target=sample.target[:, ::-1],
+        valid=np.ascontiguousarray(sample.valid[:, ::-1]),
+        sky=np.ascontiguousarray(sample.sky[:, ::-1]),
+        planes=np.ascontiguousarray(sample.planes[:, ::-1]),
+        sigma=None if sample.sigma is None else sample.sigma[:, ::-1],
+        intrinsics=sample.intrinsics.mirrored(sample.size[1]) if sample.intrinsics else None,
+    )
+
+
+def jitter(
+    image: UInt8[np.ndarray, "h w 3"], options: AugmentOptions, random: np.random.Generator
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Vary brightness, contrast and saturation, or drop the colour; always takes four draws."""
+    strengths = np.array([options.brightness, options.contrast, options.saturation])
+    factors = 1 + strengths * (2 * random.random(3) - 1)
+    brightness, contrast, saturation = factors.astype(np.float32)
+    if random.random() < options.grey:
+        saturation = np.float32(0)
+    pixels = image.astype(np.float32)
+    mean = np.float32(image.mean(dtype=np.float64))  # a sum of integers: exact, so alike on every machine
+    pixels = ((pixels - mean) * contrast + mean) * brightness
+    grey = pixels[..., :1] * 0.299 + pixels[..., 1:2] * 0.587 + pixels[..., 2:] * 0.114  # Rec. 601
+    pixels = grey + (pixels - grey) * saturation
+    return pixels.round().clip(0, 255).astype(np.uint8)
+
+
+def augment(sample: Sample, options: AugmentOptions, *, seed: int, epoch: int, index: int) -> Sample:
+    """Draw a window, a mirroring and a recolouring; a pure function of the arguments.
+
+    A window without any label is drawn again; after ten of them a window is laid around a random pixel
+    that carries one, at a magnification where no pixel is dropped. So no result is without a label.
+
+    Args:
+        sample: of any size.
+        options: sizes and strengths.
+        seed: of the whole training run.
+        epoch: how often the source was seen before.
+        index: of the sample in its source.
+    """
+    # The source takes part, or the n-th samples of all sources would be cropped alike.
+    random = np.random.default_rng([seed, epoch, index, zlib.crc32(sample.source.encode())])
+    chosen = _draw_window(sample, options, random)
+    if random.random() < options.mirror:
+        chosen = mirror(chosen)
+    return chosen.replaced(image=jitter(chosen.image, options, random))
+
+
+def _check(fine: bool, options: AugmentOptions, name: str, rule: str) -> None:
+    if not fine:
+        raise ConfigError(f"must be {rule}, got {getattr(options, name)}", field=f"augment.{name}")
+
+
+def _centres(new: int, old: int) -> Int[np.ndarray, " n"]:
+    """Give floor((i + 0.5) * old / new) for each i < new, in integers and so exactly."""
+    return (2 * np.arange(new) + 1) * old // (2 * new)
+
+
+def _resize_image(image: UInt8[np.ndarray, "h w 3"], height: int, width: int) -> UInt8[np.ndarray, "H W 3"]:
+    import cv2
+
+    shrinks = height <= image.shape[0] and width <= image.shape[1]
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    resized: UInt8[np.ndarray, "H W 3"] = cv2.resize(image, (width, height), interpolation=method)
+    return resized
+
+
+def _nearest_points(
+    sample: Sample, height: int, width: int
+) -> tuple[Bool[np.ndarray, "h w"], Int[np.ndarray, "h w"], Int[np.ndarray, "h w"]]:
+    """Find which target pixels receive a point, and the row and column where the nearest one came from."""
+    rows, columns = sample.size
+    r, c = np.nonzero(sample.valid)
+    values = sample.target[r, c]
+    closeness = values if sample.kind is LabelKind.AFFINE_DISPARITY else -values
+    nearest_last = np.argsort(closeness, kind="stable")
+    r, c = r[nearest_last], c[nearest_last]
+    to = _centres(rows, height)[r], _centres(columns, width)[c]
+    origin = np.full((height, width), -1)
+    origin[to] = r * columns + c  # the last of several writes to one pixel stays
+    return origin >= 0, np.maximum(origin, 0) // columns, np.maximum(origin, 0) % columns
+
+
+def _draw_window(sample: Sample, options: AugmentOptions, random: np.random.Generator) -> Sample:
+    labelled = sample.planes > 0 if sample.kind is LabelKind.NONE else sample.valid
+    for _ in range(TRIES):
+        scale = options.min_scale * (options.max_scale / options.min_scale) ** random.random()
+        height, width = _window(sample, options, scale)
+        top = int(random.random() * (sample.size[0] - height + 1))
+        left = int(random.random() * (sample.size[1] - width + 1))
+        if labelled[top : top + height, left : left + width].any():
+            try:
+                return resize(crop(sample, top, left, height, width), options.height, options.width)
+            except BadSample:  # the few labelled pixels of this window fell between the new ones
+                continue
+    return _around_a_label(sample, options, labelled, random)
+
+
+def _window(sample: Sample, options: AugmentOptions, scale: float) -> tuple[int, int]:
+    """Give height and width of the largest window of the wanted shape, divided by `scale`."""
+    rows, columns = sample.size
+    step = min(rows / options.height, columns / options.width) / scale  # source pixels per new pixel
+    height, width = round(options.height * step), round(options.width * step)
+    return min(max(height, 1), rows), min(max(width, 1), columns)
+
+
+def _around_a_label(
+    sample: Sample, options: AugmentOptions, labelled: Bool[np.ndarray, "h w"], random: np.random.Generator
+) -> Sample:
+    rows, columns = sample.size
+    # One source pixel per new pixel, or fewer: then `resize` reads every pixel of the window.
+    scale = max(1.0, min(rows / options.height, columns / options.width))
+    height, width = _window(sample, options, scale)
+    places = np.argwhere(labelled)
+    row, column = places[int(random.random() * len(places))]
+    top = min(max(int(row) - height // 2, 0), rows - height)
+    left = min(max(int(column) - width // 2, 0), columns - width)
+    return resize(crop(sample, top, left, height, width), options.height, options.width)
