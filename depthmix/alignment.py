@@ -60,12 +60,13 @@ def median_mad(
     x: Float[Tensor, "b *shape"], valid: Bool[Tensor, "b *shape"]
 ) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
     """Return the median of each row and the mean absolute deviation from it."""
-    return masked_median(x, valid), masked_mad(x, valid)
+    median = masked_median(x, valid)
+    return median, masked_mad(x, valid, median)
 
 
 def has_contrast(x: Float[Tensor, "b *shape"], valid: Bool[Tensor, "b *shape"]) -> Bool[Tensor, " b"]:
     """Tell which rows vary enough over their valid pixels for a scale and a shift to be defined."""
-    return masked_mad(x, valid) > _floor(x, valid)
+    return masked_mad(x, valid, masked_mean(x, valid)) > _floor(x, valid)  # the mean saves a median
 
 
 def normalise(x: Float[Tensor, "b *shape"], valid: Bool[Tensor, "b *shape"]) -> Float[Tensor, "b *shape"]:

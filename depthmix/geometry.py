@@ -13,7 +13,7 @@ from torch.nn.functional import pad
 
 from depthmix.masked import at_least_float32
 
-__all__ = ["normals", "project", "unit", "unproject"]
+__all__ = ["has_neighbours", "normals", "project", "unit", "unproject"]
 
 # Sine of the angle between the two tangents below which float32 cannot tell the normal any more.
 MIN_SINE = 1e-5
@@ -35,7 +35,7 @@ def unproject(depth: Float[Tensor, "b 1 h w"], intrinsics: Float[Tensor, "b 4"])
 
 def project(points: Float[Tensor, "b 3 h w"], intrinsics: Float[Tensor, "b 4"]) -> Float[Tensor, "b 2 h w"]:
     """Find the pixel (u, v) on which each point falls; NaN for points that are not in front of the camera."""
-    x, y, z = at_least_float32(points).split(1, 1)
+    x, y, z = at_least_float32(points).chunk(3, 1)
     fx, fy, cx, cy = _columns(intrinsics, z)
     front = z > 0
     ahead = torch.where(front, z, 1)
@@ -55,7 +55,7 @@ def normals(
     Convention: normals have no scale, so points up to one factor will do. The gradient is finite everywhere
     and 0 where the normal is not valid; points outside `valid` are never read.
     """
-    around = _neighbourhood(valid)
+    around = has_neighbours(valid)
     points = torch.where(valid, at_least_float32(points), 0)
     # Direction does not depend on the unit; in units of the farthest z, squares of any label stay in range.
     farthest = points[:, 2:].detach().amax((1, 2, 3), True)
@@ -76,7 +76,8 @@ def unit(vectors: Float[Tensor, "b 3 *n"]) -> Float[Tensor, "b 3 *n"]:
     return vectors * vectors.square().sum(1, keepdim=True).clamp_min(1e-36).rsqrt()
 
 
-def _neighbourhood(valid: Bool[Tensor, "b 1 h w"]) -> Bool[Tensor, "b 1 h w"]:
+def has_neighbours(valid: Bool[Tensor, "b 1 h w"]) -> Bool[Tensor, "b 1 h w"]:
+    """Mark the pixels that are valid together with their four neighbours; never the border."""
     padded = pad(valid, (1, 1, 1, 1))
     beside = padded[..., 1:-1, 2:] & padded[..., 1:-1, :-2]
     return valid & beside & padded[..., 2:, 1:-1] & padded[..., :-2, 1:-1]

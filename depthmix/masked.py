@@ -60,10 +60,12 @@ def masked_median(x: Float[Tensor, "b *shape"], valid: Bool[Tensor, "b *shape"])
     return (_follow(values, lower) + _follow(values, upper)) / 2
 
 
-def masked_mad(x: Float[Tensor, "b *shape"], valid: Bool[Tensor, "b *shape"]) -> Float[Tensor, " b"]:
-    """Average the absolute deviation of the valid pixels of each row from their median."""
-    median = masked_median(x, valid)
-    return masked_mean((_fill(x, valid, 0.0) - median[:, None]).abs(), valid.flatten(1))
+def masked_mad(
+    x: Float[Tensor, "b *shape"], valid: Bool[Tensor, "b *shape"], centre: Float[Tensor, " b"] | None = None
+) -> Float[Tensor, " b"]:
+    """Average the absolute deviation of the valid pixels of each row from `centre`, else from their median."""
+    centre = masked_median(x, valid) if centre is None else centre
+    return masked_mean((_fill(x, valid, 0.0) - centre[:, None]).abs(), valid.flatten(1))
 
 
 def masked_quantile(

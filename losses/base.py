@@ -3,10 +3,12 @@
 from abc import ABC, abstractmethod
 from typing import ClassVar, Literal
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from depthmix.batch import Batch
+from depthmix.masked import count_valid
 from depthmix.prediction import Prediction
 from depthmix.sample import LabelKind
 
@@ -18,8 +20,11 @@ Need = Literal["camera", "planes", "dense"]
 class DepthLoss(nn.Module, ABC):
     """Hold the options of a loss; the formula itself is a plain function beside the class.
 
-    `accepts` names the label kinds that can bear the loss, `needs` what else a row must have. The
-    Objective reads both and never hands over the value of a row that lacks them.
+    `accepts` names the label kinds that can bear the loss, `needs` what else a row must have. A row that
+    lacks them gets 0 from the loss itself, and the Objective leaves it out of its means.
+
+    Convention: formulas run in float32 at least, also under autocast: inputs are raised to it, and no
+    operation that autocast lowers (a matrix product) is used.
     """
 
     accepts: ClassVar[frozenset[LabelKind]]
@@ -35,6 +40,15 @@ class DepthLoss(nn.Module, ABC):
             step: a loss that samples draws from (its seed, step) alone, so that a resumed run repeats it.
         """
 
+    def bears(self, batch: Batch) -> Bool[Tensor, " b"]:
+        """Tell which rows have a label kind that the loss accepts, and a camera if it needs one."""
+        kinds = torch.stack([batch.kind == int(kind) for kind in sorted(self.accepts)]).any(0)
+        return kinds & batch.camera_known if "camera" in self.needs else kinds
+
+    def usable(self, batch: Batch) -> Bool[Tensor, "b 1 h w"]:
+        """Mark the valid pixels of the rows that the loss bears; it reads no other label."""
+        return batch.valid & self.bears(batch)[:, None, None, None]
+
     def supervised(self, batch: Batch) -> Bool[Tensor, " b"]:
-        """Tell which rows carry supervision for this loss: at least two valid pixels, unless overridden."""
-        return batch.valid.flatten(1).sum(1) >= 2
+        """Tell which rows carry supervision: at least two usable pixels, unless overridden."""
+        return count_valid(self.usable(batch)) >= 2

@@ -1,0 +1,140 @@
+"""Losses on the logarithm of metric depth, for labels that are true metres."""
+
+import math
+from typing import ClassVar
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from depthmix.batch import Batch
+from depthmix.losses.base import DepthLoss, Need
+from depthmix.masked import at_least_float32, masked_mean, masked_sum
+from depthmix.prediction import Prediction
+from depthmix.sample import LabelKind
+
+__all__ = ["LogL1Loss", "SilogLoss", "log_l1", "noise_weight", "silog"]
+
+# Inside the root of silog: keeps the gradient finite at a perfect prediction; 0.001 in units of log depth.
+EPSILON = 1e-6
+
+
+def silog(
+    log_depth: Float[Tensor, "b 1 h w"],
+    target: Float[Tensor, "b 1 h w"],
+    valid: Bool[Tensor, "b 1 h w"],
+    variance_focus: float = 0.85,
+) -> Float[Tensor, " b"]:
+    """Return the root of Var(d) + (1 - variance_focus) Mean(d)^2 of the log errors d, per row.
+
+    Args:
+        log_depth: logarithm of the predicted depth.
+        target: depth.
+        valid: where `target` may be read.
+        variance_focus: 1 forgives a wrong scale wholly, 0 gives the RMS of the log error.
+
+    Convention: the root is sqrt(x + eps) - sqrt(eps), written without the difference, so a perfect row is
+    exactly 0 with gradient 0. Per image, so a dense image does not outvote a sparse one.
+
+    Reference: Eigen et al. (arXiv 1406.2283), equation 4, with the root of AdaBins (arXiv 2011.14141).
+    """
+    error = _log_error(log_depth, target, valid)
+    mean = masked_mean(error, valid)
+    variance = masked_mean((error - mean[:, None, None, None]).square(), valid)
+    inside = variance + (1 - variance_focus) * mean.square()
+    return inside / ((inside + EPSILON).sqrt() + math.sqrt(EPSILON))
+
+
+def log_l1(
+    log_depth: Float[Tensor, "b 1 h w"],
+    target: Float[Tensor, "b 1 h w"],
+    valid: Bool[Tensor, "b 1 h w"],
+    weight: Float[Tensor, "b 1 h w"],
+) -> Float[Tensor, " b"]:
+    """Average the absolute log errors of each row with the given positive weights."""
+    error = _log_error(log_depth, target, valid).abs()
+    weight = torch.where(valid, at_least_float32(weight), 0)
+    total = masked_sum(weight, valid)
+    return masked_sum(weight * error, valid) / torch.where(total > 0, total, 1)
+
+
+def noise_weight(
+    sigma: Float[Tensor, "b 1 h w"],
+    target: Float[Tensor, "b 1 h w"],
+    valid: Bool[Tensor, "b 1 h w"],
+    tolerance: float,
+) -> Float[Tensor, "b 1 h w"]:
+    """Return tolerance / (tolerance + sigma / z): how much a pixel of known noise counts.
+
+    `sigma / z` is the standard deviation of log depth. The weight lies in (0, 1], is 1/2 where the noise
+    equals the tolerance and 1 where there is no noise model (sigma 0); 0 outside `valid`. Bounded on
+    purpose: 1 / sigma^2 would hand a stereo image to its few nearest pixels.
+    """
+    depth = torch.where(valid, at_least_float32(target), 1)
+    relative = torch.where(valid, at_least_float32(sigma), 0) / depth
+    return torch.where(valid, tolerance / (tolerance + relative), 0)
+
+
+class SilogLoss(DepthLoss):
+    """Compare metric depth in log space, forgiving part of a common factor; see `silog`.
+
+    Raises:
+        ValueError: `variance_focus` lies outside [0, 1].
+    """
+
+    accepts: ClassVar[frozenset[LabelKind]] = frozenset({LabelKind.METRIC_DEPTH})
+    needs: ClassVar[frozenset[Need]] = frozenset({"camera"})
+
+    def __init__(self, variance_focus: float = 0.85) -> None:
+        super().__init__()
+        if not 0 <= variance_focus <= 1:
+            raise ValueError(f"`variance_focus` must be in [0, 1], got {variance_focus}")
+        self.variance_focus = variance_focus
+
+    def forward(self, prediction: Prediction, batch: Batch, *, step: int = 0) -> Float[Tensor, " b"]:
+        """Return `silog` of the metric depths."""
+        return silog(prediction.log_depth, batch.target, self.usable(batch), self.variance_focus)
+
+    def supervised(self, batch: Batch) -> Bool[Tensor, " b"]:
+        """Tell which rows have a metric pixel."""
+        return self.usable(batch).flatten(1).any(1)
+
+
+class LogL1Loss(DepthLoss):
+    """Compare metric depth in log space, trusting each pixel as its noise model allows; see `log_l1`.
+
+    Weights are normalised inside the row: the noise model moves weight between the pixels of an image,
+    while the trust in a whole source is the business of tiers and term weights.
+
+    Args:
+        tolerance: relative noise (sigma / z) at which a pixel counts half; see `noise_weight`.
+
+    Raises:
+        ValueError: `tolerance` is not positive.
+    """
+
+    accepts: ClassVar[frozenset[LabelKind]] = frozenset({LabelKind.METRIC_DEPTH})
+    needs: ClassVar[frozenset[Need]] = frozenset({"camera"})
+
+    def __init__(self, tolerance: float = 0.05) -> None:
+        super().__init__()
+        if not tolerance > 0:
+            raise ValueError(f"`tolerance` must be positive, got {tolerance}")
+        self.tolerance = tolerance
+
+    def forward(self, prediction: Prediction, batch: Batch, *, step: int = 0) -> Float[Tensor, " b"]:
+        """Return `log_l1` of the metric depths, weighted by `noise_weight`."""
+        usable = self.usable(batch)
+        weight = noise_weight(batch.sigma, batch.target, usable, self.tolerance)
+        return log_l1(prediction.log_depth, batch.target, usable, weight)
+
+    def supervised(self, batch: Batch) -> Bool[Tensor, " b"]:
+        """Tell which rows have a metric pixel."""
+        return self.usable(batch).flatten(1).any(1)
+
+
+def _log_error(
+    log_depth: Float[Tensor, "b 1 h w"], target: Float[Tensor, "b 1 h w"], valid: Bool[Tensor, "b 1 h w"]
+) -> Float[Tensor, "b 1 h w"]:
+    label = torch.where(valid, at_least_float32(target), 1).log()
+    return torch.where(valid, at_least_float32(log_depth), label) - label

@@ -1,0 +1,73 @@
+"""Scale-and-shift-invariant loss: compare the shape of two inverse depth maps, not their numbers."""
+
+from typing import ClassVar
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from depthmix.alignment import has_contrast, normalise
+from depthmix.batch import Batch
+from depthmix.losses.base import DepthLoss
+from depthmix.masked import count_valid
+from depthmix.prediction import Prediction
+from depthmix.sample import DEPTH_KINDS, LabelKind
+
+__all__ = ["ScaleShiftInvariantLoss", "ssi_trimmed"]
+
+
+def ssi_trimmed(
+    prediction: Float[Tensor, "b 1 h w"],
+    target: Float[Tensor, "b 1 h w"],
+    valid: Bool[Tensor, "b 1 h w"],
+    trim: float = 0.2,
+) -> Float[Tensor, " b"]:
+    """Sum the smallest residuals of the two normalised maps over twice the number of valid pixels, per row.
+
+    Both maps are shifted by their median and divided by their mean absolute deviation over valid pixels.
+    The deviation is positive, so a depth-inverted map cannot be flipped into agreement.
+
+    Args:
+        prediction: inverse depth.
+        target: inverse depth up to a positive scale and a shift.
+        valid: where `target` may be read.
+        trim: part of the residuals, the largest of each row, that is left out.
+
+    Convention: 0 on a row whose label is constant: it has no scale to normalise by, and a tiny fixed floor
+    (1e-8 in several public codes) would compare noise. The floor is relative (`CONTRAST_FLOOR`), so it
+    means the same in any unit; a prediction flatter than it is still pulled towards the label's shape.
+
+    Reference: Ranftl et al., MiDaS (arXiv 1907.01341), L_ssitrim, equations 5 and 7. The authors' gist takes
+    the median over zero-filled invalid pixels and trims over the whole batch; here both are per image.
+    """
+    residual = (normalise(prediction, valid) - normalise(target, valid)).abs()
+    count = count_valid(valid)
+    ordered = torch.where(valid, residual, torch.inf).flatten(1).sort(1).values
+    kept = count - (trim * count).floor()
+    rank = torch.arange(ordered.shape[1], device=ordered.device)
+    total = torch.where(rank < kept[:, None], ordered, 0).sum(1)
+    return torch.where(has_contrast(target, valid), total / (2 * count.clamp_min(1)), 0)
+
+
+class ScaleShiftInvariantLoss(DepthLoss):
+    """Compare predicted and labelled inverse depth up to scale and shift; see `ssi_trimmed`.
+
+    Raises:
+        ValueError: `trim` lies outside [0, 1).
+    """
+
+    accepts: ClassVar[frozenset[LabelKind]] = DEPTH_KINDS | {LabelKind.AFFINE_DISPARITY}
+
+    def __init__(self, trim: float = 0.2) -> None:
+        super().__init__()
+        if not 0 <= trim < 1:
+            raise ValueError(f"`trim` must be in [0, 1), got {trim}")
+        self.trim = trim
+
+    def forward(self, prediction: Prediction, batch: Batch, *, step: int = 0) -> Float[Tensor, " b"]:
+        """Return `ssi_trimmed` of the inverse depths."""
+        return ssi_trimmed(prediction.inverse_depth, batch.inverse_depth, self.usable(batch), self.trim)
+
+    def supervised(self, batch: Batch) -> Bool[Tensor, " b"]:
+        """Tell which rows have a label that is not constant."""
+        return has_contrast(batch.inverse_depth, self.usable(batch))
