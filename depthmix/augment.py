@@ -125,17 +125,18 @@ def jitter(
     image: UInt8[np.ndarray, "h w 3"], options: AugmentOptions, random: np.random.Generator
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Vary brightness, contrast and saturation, or drop the colour; always takes four draws."""
+    import cv2
+
     strengths = np.array([options.brightness, options.contrast, options.saturation])
-    factors = 1 + strengths * (2 * random.random(3) - 1)
-    brightness, contrast, saturation = factors.astype(np.float32)
+    brightness, contrast, saturation = 1 + strengths * (2 * random.random(3) - 1)
     if random.random() < options.grey:
-        saturation = np.float32(0)
-    pixels = image.astype(np.float32)
-    mean = np.float32(image.mean(dtype=np.float64))  # a sum of integers: exact, so alike on every machine
-    pixels = ((pixels - mean) * contrast + mean) * brightness
-    grey = pixels[..., :1] * 0.299 + pixels[..., 1:2] * 0.587 + pixels[..., 2:] * 0.114  # Rec. 601
-    pixels = grey + (pixels - grey) * saturation
-    return pixels.round().clip(0, 255).astype(np.uint8)
+        saturation = 0.0
+    # All of it is one linear map of the colour, and one pass over the pixels.
+    to_grey = np.tile([0.299, 0.587, 0.114], (3, 1))  # Rec. 601
+    colours = brightness * contrast * (saturation * np.eye(3) + (1 - saturation) * to_grey)
+    offset = brightness * (1 - contrast) * np.mean(cv2.mean(image)[:3])
+    recoloured: np.ndarray = cv2.transform(image, np.column_stack([colours, np.full(3, offset)]))
+    return recoloured
 
 
 def augment(sample: Sample, options: AugmentOptions, *, seed: int, epoch: int, index: int) -> Sample:
@@ -174,7 +175,7 @@ def _resize_image(image: UInt8[np.ndarray, "h w 3"], height: int, width: int) ->
 
     shrinks = height <= image.shape[0] and width <= image.shape[1]
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    resized: UInt8[np.ndarray, "H W 3"] = cv2.resize(image, (width, height), interpolation=method)
+    resized: np.ndarray = cv2.resize(image, (width, height), interpolation=method)
     return resized
 
 
