@@ -24,7 +24,8 @@ def read_pfm(file: str | Path, *, max_pixels: int = MAX_PIXELS) -> Float32[np.nd
     """Read a grey PFM (`Pf`), top row first, in the machine's byte order.
 
     Convention: the file holds the bottom row first; a negative scale means little-endian. The scale's amount
-    is not applied: some Middlebury files state 1/255 there and mean pixels all the same. Values may be inf or NaN.
+    is not applied: some Middlebury files state 1/255 there and mean pixels all the same. Values may be inf
+    or NaN.
 
     Raises:
         BadSource: no such file, broken header, a length that disagrees with it, too large, or three channels.
