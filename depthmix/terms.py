@@ -1,0 +1,149 @@
+"""A term of the objective: one loss, its weight and whom it learns from; checked against the mix."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Literal
+
+from depthmix.errors import ConfigError
+from depthmix.losses.base import DepthLoss
+from depthmix.sample import LabelKind, Quality
+from depthmix.sources.base import SourceCard
+
+__all__ = ["Term", "check_terms", "term_problems"]
+
+_KIND_TEXT = {
+    LabelKind.NONE: "no depth at all",
+    LabelKind.AFFINE_DISPARITY: "inverse depth, unknown scale and shift",
+    LabelKind.SCALED_DEPTH: "depth up to one unknown factor",
+    LabelKind.METRIC_DEPTH: "depth in metres",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Term:
+    """Name one loss, its weight and, if it shall not learn from all rows that can bear it, from which.
+
+    Args:
+        loss: the loss; it routes itself by the kinds of label that it accepts.
+        weight: share of the term; see `Objective` for what it means under each balance.
+        tiers: qualities to learn from: weak, low, middle, high; None for all.
+        sources: names of the sources to learn from; None for all.
+        ramp_steps: steps over which the weight grows linearly from 0.
+
+    Raises:
+        ConfigError: a negative weight or ramp, or a tier that does not exist.
+    """
+
+    loss: DepthLoss
+    weight: float = 1.0
+    tiers: list[str] | None = None
+    sources: list[str] | None = None
+    ramp_steps: int = 0
+
+    def __post_init__(self) -> None:
+        for field in ("weight", "ramp_steps"):
+            value = getattr(self, field)
+            if not 0 <= value < float("inf"):
+                raise ConfigError(f"must be finite and not negative, got {value}", field=field)
+        for tier in self.tiers or ():
+            must_be_known(tier.lower(), [quality.name.lower() for quality in Quality], "tiers")
+
+    def weight_at(self, step: int) -> float:
+        """Return the weight at an optimiser step, ramp included."""
+        return self.weight * min(1.0, step / self.ramp_steps) if self.ramp_steps else self.weight
+
+    @property
+    def qualities(self) -> list[Quality]:
+        """The tiers as `Quality`."""
+        return list(Quality) if self.tiers is None else [Quality[tier.upper()] for tier in self.tiers]
+
+
+def check_terms(terms: Mapping[str, Term], cards: Mapping[str, SourceCard]) -> None:
+    """Refuse terms that the labels of a mix cannot bear.
+
+    Args:
+        terms: the terms by name.
+        cards: the card of every training source by name.
+
+    Raises:
+        ConfigError: lists every problem that `term_problems` finds.
+    """
+    problems = term_problems(terms, cards)
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def term_problems(terms: Mapping[str, Term], cards: Mapping[str, SourceCard]) -> list[str]:
+    """List, in one line each, what does not fit between terms and sources."""
+    problems = [line for name, term in terms.items() for line in _problems_of(name, term, cards)]
+    for source, card in cards.items():
+        if not any(_learns(term, source, card) for term in terms.values()):
+            reason = f"no term learns from it ({_describe(card)})"
+            problems.append(f"sources.{source}: {reason}; add a term that can, or leave the source out")
+    return problems
+
+
+def _problems_of(name: str, term: Term, cards: Mapping[str, SourceCard]) -> list[str]:
+    loss, field = type(term.loss).__name__, f"terms.{name}"
+    unknown = [source for source in term.sources or () if source not in cards]
+    if unknown:
+        return [f"{field}.sources: {_not_one_of(source, list(cards))}" for source in unknown]
+    named = [
+        f"{field}: {loss} {_wants(term)}, but source {source!r} gives {_describe(cards[source])}; "
+        f"leave it out of `sources`" + _alternative(cards[source])
+        for source in term.sources or ()
+        if _refusal(term, source, cards[source]) == "label"
+    ]
+    if named or any(_refusal(term, source, card) is None for source, card in cards.items()):
+        return named
+    chosen = [s for s, card in cards.items() if _refusal(term, s, card) == "label"]
+    found = ", ".join(f"{s!r} gives {_describe(cards[s])}" for s in chosen) or f"tiers are {term.tiers}"
+    return [f"{field}: {loss} {_wants(term)}, but no source can bear it: {found}; drop the term"]
+
+
+def _refusal(term: Term, source: str, card: SourceCard) -> Literal["choice", "label"] | None:
+    """Say why a source does not take part in a term: the user left it out, or its label cannot bear it."""
+    if (term.sources is not None and source not in term.sources) or card.quality not in term.qualities:
+        return "choice"
+    fits = card.kind in term.loss.accepts and not ("dense" in term.loss.needs and card.density == "sparse")
+    return None if fits else "label"
+
+
+def _learns(term: Term, source: str, card: SourceCard) -> bool:
+    # A source of depth may have planes or not, its card does not say: a plane term alone is no use of it.
+    sure = "planes" not in term.loss.needs or card.kind is LabelKind.NONE
+    return term.weight > 0 and sure and _refusal(term, source, card) is None
+
+
+def _wants(term: Term) -> str:
+    if LabelKind.NONE in term.loss.accepts:
+        return "needs " + " and ".join(sorted(term.loss.needs) or ["a label"])
+    metric = term.loss.accepts == frozenset({LabelKind.METRIC_DEPTH})
+    dense = "dense " if "dense" in term.loss.needs else ""
+    return f"needs {dense}metric depth" if metric else f"needs {dense}depth"
+
+
+def _describe(card: SourceCard) -> str:
+    density = "sparse " if card.density == "sparse" else ""
+    return f"{density}{card.kind.name} ({_KIND_TEXT[card.kind]})"
+
+
+def _alternative(card: SourceCard) -> str:
+    return " or use ScaleShiftInvariantLoss" if card.kind is LabelKind.AFFINE_DISPARITY else ""
+
+
+def must_be_known(name: str, choices: Sequence[str], field: str) -> None:
+    """Refuse a name that is not among the choices.
+
+    Raises:
+        ConfigError: names the nearest choice.
+    """
+    if name not in choices:
+        raise ConfigError(_not_one_of(name, choices), field=field)
+
+
+def _not_one_of(name: str, choices: Sequence[str]) -> str:
+    close = get_close_matches(name, choices, 1)
+    guess = f"; did you mean {close[0]!r}?" if close else ""
+    return f"{name!r} is not one of {', '.join(choices) or '(none)'}{guess}"

@@ -1,0 +1,247 @@
+"""Routing, averaging, balancing and the checks before training."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from depthmix.errors import ConfigError
+from depthmix.losses import (
+    GradientMatchingLoss,
+    LogL1Loss,
+    PairwiseNormalLoss,
+    PlaneLoss,
+    ScaleShiftInvariantLoss,
+    SilogLoss,
+    VirtualNormalLoss,
+)
+from depthmix.objective import Objective, Term, check_terms, term_problems
+from depthmix.prediction import Prediction
+from depthmix.sample import LabelKind
+from tests.toy import MeanDepthLoss, card, random_batch
+
+WEB, KITTI, PLANES, SFM = (
+    LabelKind.AFFINE_DISPARITY,
+    LabelKind.METRIC_DEPTH,
+    LabelKind.NONE,
+    LabelKind.SCALED_DEPTH,
+)
+CARDS = {"planes": card(PLANES), "web": card(WEB), "kitti": card(KITTI)}
+KINDS = [PLANES, WEB, KITTI, KITTI]
+SOURCES = [0, 1, 2, 2]
+
+
+def all_terms() -> dict[str, Term]:
+    return {
+        "ssi": Term(ScaleShiftInvariantLoss()),
+        "gradient": Term(GradientMatchingLoss(), weight=0.5),
+        "silog": Term(SilogLoss()),
+        "l1": Term(LogL1Loss(), weight=2.0),
+        "plane": Term(PlaneLoss(), weight=0.1),
+        "virtual": Term(VirtualNormalLoss()),
+        "pairwise": Term(PairwiseNormalLoss()),
+    }
+
+
+def predict(b: int, seed: int = 0, size: tuple[int, int] = (32, 40)) -> tuple[Tensor, Prediction]:
+    y = torch.randn(b, 1, *size, generator=torch.Generator().manual_seed(seed)) * 0.2 + 1
+    y.requires_grad_()
+    intrinsics = torch.tensor([[40.0, 40.0, 19.5, 15.5]]).repeat(b, 1)
+    return y, Prediction(y, intrinsics, 50.0)
+
+
+def gradient_of(terms: dict[str, Term], balance: str = "none", step: int = 0, kinds=KINDS, sources=SOURCES):
+    y, prediction = predict(len(kinds))
+    value = Objective(terms, balance, CARDS)(prediction, random_batch(kinds, sources=sources), step)
+    value.loss.backward()
+    return value, y.grad
+
+
+def test_planes_rows_carry_the_plane_loss_and_web_rows_no_metric_loss():
+    value, _ = gradient_of(all_terms())
+    carried = dict(zip(all_terms(), value.carried.tolist(), strict=True))
+    assert carried["ssi"] == [False, True, True, True]
+    assert carried["silog"] == [False, False, True, True]
+    assert carried["l1"] == [False, False, True, True]
+    bearers = {name for name, term in all_terms().items() if PLANES in term.loss.accepts}
+    assert {name for name, rows in carried.items() if rows[0]} == bearers
+    assert "plane" in bearers
+    assert bearers.isdisjoint({"ssi", "gradient", "silog", "l1", "virtual"})
+
+
+def test_tiers_and_sources_restrict_a_term():
+    low, _ = gradient_of({"ssi": Term(ScaleShiftInvariantLoss(), tiers=["LOW"])})
+    assert low.carried.tolist() == [[False, True, False, False]]
+    kitti, _ = gradient_of({"ssi": Term(ScaleShiftInvariantLoss(), sources=["kitti"])})
+    assert kitti.carried.tolist() == [[False, False, True, True]]
+
+
+def test_a_loss_that_needs_density_leaves_sparse_sources_out():
+    cards = CARDS | {"kitti": card(KITTI, "sparse")}
+    _, prediction = predict(4)
+    objective = Objective({"gradient": Term(GradientMatchingLoss())}, "none", cards)
+    value = objective(prediction, random_batch(KINDS, sources=SOURCES))
+    assert value.carried.tolist() == [[False, True, False, False]]
+
+
+def test_without_balance_it_is_the_plain_weighted_sum_of_means():
+    terms = all_terms()
+    value, gradient = gradient_of(terms)
+    y, prediction = predict(4)
+    batch = random_batch(KINDS, sources=SOURCES)
+    plain = torch.zeros(())
+    for term, rows in zip(terms.values(), value.carried, strict=True):
+        plain = plain + term.weight * term.loss(prediction, batch, step=0)[rows].mean()
+    plain.backward()
+    assert value.loss.item() == pytest.approx(plain.item(), rel=1e-5)
+    torch.testing.assert_close(gradient, y.grad, rtol=1e-4, atol=1e-8)
+
+
+def test_the_value_is_the_weighted_sum_whatever_the_balance():
+    plain, _ = gradient_of(all_terms())
+    balanced, _ = gradient_of(all_terms(), "gradient")
+    assert balanced.loss.item() == pytest.approx(plain.loss.item(), rel=1e-5)
+    torch.testing.assert_close(balanced.gradients, plain.gradients)
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1.0, 1e3])
+def test_balance_makes_the_pull_of_a_term_its_weight(factor: float):
+    terms = {"mean": Term(MeanDepthLoss(factor), weight=0.7)}
+    value, gradient = gradient_of(terms, "gradient")
+    pixels = gradient.numel()
+    assert gradient.norm().item() == pytest.approx(0.7 / pixels**0.5, rel=1e-5)
+    assert value.gradients.item() == pytest.approx(factor * natural_norm(), rel=1e-5)
+
+
+def natural_norm() -> float:
+    valid = random_batch(KINDS, sources=SOURCES).valid.flatten(1).sum(1)[2:].double()
+    return (1 / valid / 4).sum().sqrt().item()  # mean over 2 rows of a mean over their valid pixels
+
+
+def test_balanced_gradient_does_not_depend_on_the_scale_of_one_loss():
+    ssi = Term(ScaleShiftInvariantLoss())
+    _, small = gradient_of({"ssi": ssi, "mean": Term(MeanDepthLoss(1e-2))}, "gradient")
+    _, large = gradient_of({"ssi": ssi, "mean": Term(MeanDepthLoss(1e2))}, "gradient")
+    torch.testing.assert_close(small, large, rtol=1e-4, atol=1e-8)
+
+
+@pytest.mark.parametrize("balance", ["none", "gradient"])
+def test_a_term_at_its_optimum_or_without_rows_gives_zero_and_stays_finite(balance: str):
+    terms = {"mean": Term(MeanDepthLoss(0.0)), "silog": Term(SilogLoss(), sources=["kitti"])}
+    value, gradient = gradient_of(terms, balance, kinds=[WEB, PLANES], sources=[1, 0])
+    assert value.finite
+    assert not value.carried.any()
+    assert value.loss.item() == 0
+    assert torch.equal(gradient, torch.zeros_like(gradient))  # zero, but there: every parameter takes part
+
+
+def test_the_ramp_starts_at_zero_and_ends_at_the_weight():
+    term = Term(MeanDepthLoss(), weight=2.0, ramp_steps=10)
+    assert [term.weight_at(step) for step in (0, 5, 10, 99)] == [0.0, 1.0, 2.0, 2.0]
+    _, start = gradient_of({"mean": term}, "gradient", step=0)
+    _, half = gradient_of({"mean": term}, "gradient", step=5)
+    _, full = gradient_of({"mean": term}, "gradient", step=50)
+    assert start.abs().max() == 0
+    torch.testing.assert_close(2 * half, full)
+
+
+def test_uncarried_rows_get_no_gradient():
+    _, gradient = gradient_of({"silog": Term(SilogLoss())}, "gradient")
+    assert gradient[:2].abs().max() == 0
+    assert gradient[2:].abs().min(dim=0).values.max() > 0
+
+
+def test_a_map_that_is_not_finite_is_reported():
+    y, _ = predict(4)
+    broken = y.detach().clone()
+    broken[2, 0, 3, 3] = torch.nan
+    prediction = Prediction(broken, predict(4)[1].intrinsics, 50.0)
+    value = Objective(all_terms(), "gradient", CARDS)(prediction, random_batch(KINDS, sources=SOURCES))
+    assert not value.finite
+
+
+def test_rows_in_another_order_give_the_same_terms():
+    order = torch.tensor([3, 1, 0, 2])
+    _, prediction = predict(4)
+    batch = random_batch(KINDS, sources=SOURCES)
+    terms = {"ssi": Term(ScaleShiftInvariantLoss()), "silog": Term(SilogLoss())}
+    objective = Objective(terms, "gradient", CARDS)
+    moved = Prediction(prediction.log_canonical[order], prediction.intrinsics, 50.0)
+    before, after = objective(prediction, batch), objective(moved, batch.select(order))
+    torch.testing.assert_close(before.terms, after.terms)
+    torch.testing.assert_close(before.per_row[:, order], after.per_row)
+
+
+def test_half_precision_maps_train():
+    y = torch.full((4, 1, 32, 40), 1.0, dtype=torch.bfloat16) + torch.rand(4, 1, 32, 40).bfloat16() * 0.2
+    y.requires_grad_()
+    prediction = Prediction(y, predict(4)[1].intrinsics, 50.0)
+    value = Objective(all_terms(), "gradient", CARDS)(prediction, random_batch(KINDS, sources=SOURCES))
+    value.loss.backward()
+    assert value.finite
+    assert y.grad.dtype == torch.bfloat16
+    assert y.grad.isfinite().all()
+
+
+def test_a_metric_loss_on_web_stereo_is_refused_with_the_way_out():
+    terms = all_terms() | {"metric": Term(SilogLoss(), sources=["web", "kitti"])}
+    with pytest.raises(ConfigError) as caught:
+        check_terms(terms, CARDS)
+    assert str(caught.value) == (
+        "terms.metric: SilogLoss needs metric depth, but source 'web' gives AFFINE_DISPARITY (inverse depth, "
+        "unknown scale and shift); leave it out of `sources` or use ScaleShiftInvariantLoss"
+    )
+
+
+def test_a_tier_that_only_has_refused_kinds_is_refused():
+    terms = all_terms() | {"metric": Term(SilogLoss(), tiers=["low"])}
+    assert term_problems(terms, CARDS) == [
+        "terms.metric: SilogLoss needs metric depth, but no source can bear it: 'web' gives AFFINE_DISPARITY "
+        "(inverse depth, unknown scale and shift); drop the term"
+    ]
+
+
+def test_without_a_restriction_a_metric_loss_routes_itself():
+    assert term_problems(all_terms(), CARDS) == []
+
+
+def test_a_source_that_nothing_learns_from_is_named():
+    problems = term_problems({"ssi": Term(ScaleShiftInvariantLoss())}, CARDS)
+    assert problems == [
+        "sources.planes: no term learns from it (NONE (no depth at all)); add a term that can, or leave the "
+        "source out"
+    ]
+    web_by_planes_only = {"plane": Term(PlaneLoss()), "silog": Term(SilogLoss())}
+    assert len(term_problems(web_by_planes_only, CARDS)) == 1
+
+
+def test_a_dense_loss_on_sparse_sources_is_refused():
+    cards = {"kitti": card(KITTI, "sparse")}
+    terms = {"silog": Term(SilogLoss()), "gradient": Term(GradientMatchingLoss())}
+    assert (
+        "needs dense depth, but no source can bear it: 'kitti' gives sparse" in term_problems(terms, cards)[0]
+    )
+
+
+def test_unknown_names_come_with_a_guess():
+    with pytest.raises(ConfigError, match="did you mean 'kitti'"):
+        Objective({"silog": Term(SilogLoss(), sources=["kiti"])}, "none", CARDS)
+    assert "did you mean 'web'" in term_problems({"a": Term(SilogLoss(), sources=["webb"])}, CARDS)[0]
+    with pytest.raises(ConfigError, match=r"tiers: 'hihg' is not one of .* did you mean 'high'"):
+        Term(SilogLoss(), tiers=["hihg"])
+
+
+@pytest.mark.parametrize("change", [{"weight": -1.0}, {"weight": float("nan")}, {"ramp_steps": -1}])
+def test_impossible_weights_are_refused(change: dict):
+    with pytest.raises(ConfigError, match="must be finite and not negative"):
+        replace(Term(SilogLoss()), **change)
+
+
+def test_an_empty_objective_a_wrong_balance_and_a_dotted_name_are_refused():
+    with pytest.raises(ConfigError, match="at least one term"):
+        Objective({})
+    with pytest.raises(ConfigError, match='must be "gradient" or "none"'):
+        Objective(all_terms(), "mean")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="must be an identifier"):
+        Objective({"a.b": Term(SilogLoss())})
