@@ -1,0 +1,184 @@
+"""Feed prepared sources to Lightning: mixed and reproducible for training, whole for evaluation."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import LightningDataModule
+
+from depthmix.augment import AugmentOptions
+from depthmix.errors import ConfigError
+from depthmix.loader import MixDataset, ResumableLoader, SampleLoader, WholeDataset
+from depthmix.mixture import MixturePlan, MixtureSampler
+from depthmix.sources.base import SourceCard
+from depthmix.store import ShardSet
+
+__all__ = ["MixData", "SourceSpec"]
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """Say how much of a prepared source goes into the mix, and where it lies.
+
+    Args:
+        weight: relative share of the source in every batch.
+        path: folder of the prepared source, absolute or below the root; by default named like the source.
+    """
+
+    weight: float = 1.0
+    path: str | None = None
+
+
+class MixData(LightningDataModule):
+    """Mix prepared sources by weight inside each training batch; evaluate on whole prepared sets.
+
+    Args:
+        root: folder of the prepared sources.
+        sources: name of each training source, with its weight and perhaps its path.
+        batch_size: samples per step, over all processes together.
+        steps_per_epoch: training batches per epoch.
+        augment: size and variation of the training images.
+        val_sources: name of each validation set, with its folder (absolute, or below the root).
+        test_sources: name of each test set, with its folder (absolute, or below the root).
+        val_limit: validate on only so many samples of each set, spread evenly.
+        workers: processes that read and decode; the result does not depend on it.
+        seed: of order and variation.
+
+    Raises:
+        ConfigError: at the first use: a folder is missing, or the mix cannot be made.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        sources: dict[str, SourceSpec],
+        batch_size: int = 12,
+        steps_per_epoch: int = 100,
+        augment: AugmentOptions | None = None,
+        val_sources: dict[str, str] | None = None,
+        test_sources: dict[str, str] | None = None,
+        val_limit: int | None = None,
+        workers: int = 2,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.root, self.sources = Path(root), sources
+        self.batch_size, self.steps_per_epoch = batch_size, steps_per_epoch
+        self.augment = augment or AugmentOptions()
+        self.val_sources, self.test_sources, self.val_limit = val_sources or {}, test_sources or {}, val_limit
+        self.workers, self.seed = workers, seed
+        for name, least in {"batch_size": 1, "workers": 0, "val_limit": 1}.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ConfigError(f"must be at least {least}, got {value}", field=f"data.{name}")
+
+    @property
+    def source_names(self) -> list[str]:
+        """Names of the training sources; `Batch.source` of a training batch counts in this order."""
+        return list(self.sources)
+
+    @property
+    def val_names(self) -> list[str]:
+        """Names of the validation sets, in the order of their loaders and of `Batch.source` there."""
+        return list(self.val_sources)
+
+    @property
+    def test_names(self) -> list[str]:
+        """Names of the test sets, in the order of their loaders and of `Batch.source` there."""
+        return list(self.test_sources)
+
+    @property
+    def cards(self) -> dict[str, SourceCard]:
+        """What each training source states about its labels."""
+        return _cards(self.train_sets)
+
+    @property
+    def val_cards(self) -> dict[str, SourceCard]:
+        """What each validation set states about its labels."""
+        return _cards(self.val_sets)
+
+    @property
+    def test_cards(self) -> dict[str, SourceCard]:
+        """What each test set states about its labels."""
+        return _cards(self.test_sets)
+
+    @cached_property
+    def train_sets(self) -> dict[str, ShardSet]:
+        """The prepared training sources."""
+        return {name: self._open("sources", name, spec.path or name) for name, spec in self.sources.items()}
+
+    @cached_property
+    def val_sets(self) -> dict[str, ShardSet]:
+        """The prepared validation sets."""
+        return {name: self._open("val_sources", name, path) for name, path in self.val_sources.items()}
+
+    @cached_property
+    def test_sets(self) -> dict[str, ShardSet]:
+        """The prepared test sets."""
+        return {name: self._open("test_sources", name, path) for name, path in self.test_sources.items()}
+
+    @cached_property
+    def plan(self) -> MixturePlan:
+        """The order of all training batches."""
+        sizes = {name: len(shards) for name, shards in self.train_sets.items()}
+        weights = {name: spec.weight for name, spec in self.sources.items()}
+        return MixturePlan(sizes, weights, self.batch_size, self.seed)
+
+    def setup(self, stage: str) -> None:
+        """Open what the stage needs, so that what is missing is said before anything is computed."""
+        if stage == "fit":
+            _check_trainer(self.trainer)
+            assert self.plan
+        if stage in ("fit", "validate"):
+            assert self.val_sets is not None
+        if stage == "test":
+            assert self.test_sets is not None
+
+    def train_dataloader(self) -> ResumableLoader:
+        """Return the loader of mixed batches; each process gets its part of every batch."""
+        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        sampler = MixtureSampler(self.plan, self.steps_per_epoch, rank, world)
+        dataset = MixDataset(self.train_sets, self.augment, self.seed)
+        prints = {name: str(shards.info["fingerprint"]) for name, shards in self.train_sets.items()}
+        return ResumableLoader(dataset, sampler, workers=self.workers, identity={"data": prints})
+
+    def val_dataloader(self) -> list[SampleLoader]:
+        """Return one loader per validation set, whole images in stored order."""
+        return self._whole(self.val_sets, self.val_limit)
+
+    def test_dataloader(self) -> list[SampleLoader]:
+        """Return one loader per test set, whole images in stored order."""
+        return self._whole(self.test_sets, None)
+
+    def _whole(self, sets: Mapping[str, ShardSet], limit: int | None) -> list[SampleLoader]:
+        return [
+            SampleLoader(WholeDataset(shards, k, limit), workers=self.workers, batch_size=self.batch_size)
+            for k, shards in enumerate(sets.values())
+        ]
+
+    def _open(self, option: str, name: str, path: str) -> ShardSet:
+        hint = "write it with `depthmix prepare`, or correct the path"
+        if not self.root.is_dir():
+            raise ConfigError("no such folder", file=self.root, field="data.root", hint=hint)
+        folder = self.root / path
+        if not folder.is_dir():
+            raise ConfigError("no such prepared set", file=folder, field=f"data.{option}.{name}", hint=hint)
+        return ShardSet(folder)
+
+
+def _cards(sets: Mapping[str, ShardSet]) -> dict[str, SourceCard]:
+    return {name: SourceCard(**shards.card) for name, shards in sets.items()}
+
+
+def _check_trainer(trainer: Any) -> None:
+    """Refuse two options of the Trainer that would replace our sampler by one of Lightning's."""
+    if trainer is None:
+        return
+    if trainer.overfit_batches:
+        hint = "lower data.steps_per_epoch and data.sources instead"
+        raise ConfigError("is not supported with a mixture", field="trainer.overfit_batches", hint=hint)
+    if trainer.world_size > 1 and trainer._accelerator_connector.use_distributed_sampler:
+        field = "trainer.use_distributed_sampler"
+        raise ConfigError("must be false: the mixture splits batches itself", field=field)
