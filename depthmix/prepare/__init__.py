@@ -1,0 +1,6 @@
+"""Raw data set in, checked and sealed HDF5 shards out."""
+
+from depthmix.prepare.job import cover
+from depthmix.prepare.run import PrepareReport, Progress, prepare
+
+__all__ = ["PrepareReport", "Progress", "cover", "prepare"]

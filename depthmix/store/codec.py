@@ -1,0 +1,295 @@
+"""Turn the fields of a sample into bytes and back; every loss of precision is stated here."""
+
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int32, UInt8, UInt16
+
+from depthmix.errors import CorruptShard
+from depthmix.sample import LabelKind, Sample
+
+__all__ = [
+    "FIELDS",
+    "CodecOptions",
+    "affine16_error",
+    "decode_affine16",
+    "decode_fields",
+    "decode_image",
+    "decode_log16",
+    "decode_mask",
+    "decode_plain",
+    "encode_affine16",
+    "encode_fields",
+    "encode_image",
+    "encode_log16",
+    "encode_mask",
+    "encode_plain",
+    "log16_error",
+]
+
+FIELDS: Final = ("image", "target", "valid", "sky", "planes", "sigma")
+STEPS: Final = 65534  # code 0 means "not valid", codes 1..65535 span the range in 65534 steps
+RANGE: Final = struct.Struct("<ff")  # smallest and largest valid value, in front of the codes
+
+Blob = bytes | memoryview
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class CodecOptions:
+    """Choose how much precision a prepared set keeps.
+
+    Args:
+        image: `jpeg` is quality 95 without chroma subsampling; `png` is lossless.
+        label: `code16` stores `target` and `sigma` in 16 bits a pixel, with the worst-case errors of
+            `log16_error` and `affine16_error`; `float32` is lossless.
+    """
+
+    image: Literal["jpeg", "png"] = "jpeg"
+    label: Literal["code16", "float32"] = "code16"
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("image", ("jpeg", "png")), ("label", ("code16", "float32"))):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"`{name}` must be one of {allowed}, got {getattr(self, name)!r}")
+
+
+def encode_fields(sample: Sample, options: CodecOptions) -> dict[str, bytes]:
+    """Encode the fields of one sample; a field without content becomes empty bytes."""
+    return {
+        "image": encode_image(sample.image, options),
+        "target": _encode_label(sample.target, sample.valid, sample.kind, options),
+        "valid": encode_mask(sample.valid),
+        "sky": encode_mask(sample.sky),
+        "planes": encode_plain(sample.planes) if sample.planes.any() else b"",
+        # A standard deviation is positive whatever the target means, so it always takes the log code.
+        "sigma": b""
+        if sample.sigma is None
+        else _encode_label(sample.sigma, sample.valid, LabelKind.METRIC_DEPTH, options),
+    }
+
+
+def decode_fields(
+    blobs: Mapping[str, Blob], size: Size, kind: LabelKind, options: CodecOptions
+) -> dict[str, np.ndarray | None]:
+    """Decode what `encode_fields` returned into arrays of height and width `size`.
+
+    Raises:
+        CorruptShard: bytes that no encoder of this module writes; `field` names them.
+    """
+    decoders: dict[str, Callable[[Blob], np.ndarray | None]] = {
+        "image": lambda blob: decode_image(blob, size, options),
+        "target": lambda blob: _decode_label(blob, size, kind, options),
+        "valid": lambda blob: decode_mask(blob, size),
+        "sky": lambda blob: decode_mask(blob, size),
+        "planes": lambda blob: decode_plain(blob, size, np.dtype(np.int32)),
+        "sigma": lambda blob: _decode_label(blob, size, LabelKind.METRIC_DEPTH, options) if blob else None,
+    }
+    decoded: dict[str, np.ndarray | None] = {}
+    for field in FIELDS:
+        try:
+            decoded[field] = decoders[field](blobs[field])
+        except CorruptShard as error:
+            raise CorruptShard(error.reason, field=field) from error
+    return decoded
+
+
+def encode_image(image: UInt8[np.ndarray, "h w 3"], options: CodecOptions) -> bytes:
+    """Encode an RGB image as JPEG (quality 95, 4:4:4) or PNG."""
+    if options.image == "png":
+        import cv2
+
+        return cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))[1].tobytes()
+    from kornia_rs import io  # 1.6 times faster than OpenCV both ways, with the same bytes and pixels
+
+    return bytes(io.encode_image_jpegturbo(np.ascontiguousarray(image), 95, "4:4:4"))
+
+
+def decode_image(blob: Blob, size: Size, options: CodecOptions) -> UInt8[np.ndarray, "h w 3"]:
+    """Decode a stored image.
+
+    Raises:
+        CorruptShard: not an image of the size that the record states.
+    """
+    image = _decode_png(blob) if options.image == "png" else _decode_jpeg(blob)
+    if image.shape != (*size, 3) or image.dtype != np.uint8:
+        raise CorruptShard(f"must be uint8 {(*size, 3)}, decodes to {image.dtype} {image.shape}")
+    return image
+
+
+def encode_log16(values: Float32[np.ndarray, "h w"], valid: Bool[np.ndarray, "h w"]) -> bytes:
+    """Encode positive values on a logarithmic 16-bit scale between the smallest and largest valid one.
+
+    Convention: the worst-case relative error is `log16_error(smallest, largest)`.
+    """
+    inside = values[valid].astype(np.float64)
+    low, high = inside.min(), inside.max()
+    span = np.log(high) - np.log(low)
+    return _pack_codes(valid, (np.log(inside) - np.log(low)) / (span or 1.0), low, high)
+
+
+def decode_log16(blob: Blob, size: Size) -> Float32[np.ndarray, "h w"]:
+    """Decode `encode_log16`; pixels outside `valid` are 0."""
+    low, high, codes = _unpack_codes(blob, size)
+    if not 0 < low <= high:
+        raise CorruptShard(f"range must be positive and ordered, got {low:g} .. {high:g}")
+    # All 65536 values as an outer product of two short tables in float64: exact to float32 rounding,
+    # the same on every processor, and 20 times cheaper than one exponential per pixel.
+    step = np.log(high / low) / STEPS
+    table = np.outer(np.exp(np.arange(256) * 256 * step), low * np.exp((np.arange(256) - 1) * step))
+    return _look_up(codes, table.ravel(), low, high)
+
+
+def encode_affine16(values: Float32[np.ndarray, "h w"], valid: Bool[np.ndarray, "h w"]) -> bytes:
+    """Encode values on a linear 16-bit scale between the smallest and largest valid one.
+
+    Convention: the worst-case absolute error is `affine16_error(smallest, largest)`.
+    """
+    inside = values[valid].astype(np.float64)
+    low, high = inside.min(), inside.max()
+    return _pack_codes(valid, (inside - low) / ((high - low) or 1.0), low, high)
+
+
+def decode_affine16(blob: Blob, size: Size) -> Float32[np.ndarray, "h w"]:
+    """Decode `encode_affine16`; pixels outside `valid` are 0."""
+    low, high, codes = _unpack_codes(blob, size)
+    if not low <= high:
+        raise CorruptShard(f"range must be ordered, got {low:g} .. {high:g}")
+    return _look_up(codes, low + (np.arange(65536) - 1) * ((high - low) / STEPS), low, high)
+
+
+def log16_error(low: float, high: float) -> float:
+    """State the largest relative error of the log code for valid values in `low .. high`.
+
+    Half a step of the logarithmic scale, plus the rounding of the result to float32.
+
+    Example:
+        >>> f"{log16_error(0.5, 80.0):.1e}"
+        '3.9e-05'
+    """
+    return float(np.expm1(0.5 * np.log(high / low) / STEPS) + 2.0**-23)
+
+
+def affine16_error(low: float, high: float) -> float:
+    """State the largest absolute error of the affine code for valid values in `low .. high`.
+
+    Example:
+        >>> f"{affine16_error(0.0, 1.0):.1e}"
+        '7.7e-06'
+    """
+    return float(0.5 * (high - low) / STEPS + max(abs(low), abs(high)) * 2.0**-23)
+
+
+def encode_plain(values: Float32[np.ndarray, "h w"] | Int32[np.ndarray, "h w"]) -> bytes:
+    """Encode 32-bit numbers without loss."""
+    return _compress(values)
+
+
+def decode_plain(
+    blob: Blob, size: Size, dtype: np.dtype
+) -> Float32[np.ndarray, "h w"] | Int32[np.ndarray, "h w"]:
+    """Decode `encode_plain`; empty bytes are zeros."""
+    return _decompress(blob, size, dtype) if blob else np.zeros(size, dtype)
+
+
+def encode_mask(mask: Bool[np.ndarray, "h w"]) -> bytes:
+    """Encode a mask as packed bits; an empty mask becomes empty bytes."""
+    return _compress(np.packbits(mask)) if mask.any() else b""
+
+
+def decode_mask(blob: Blob, size: Size) -> Bool[np.ndarray, "h w"]:
+    """Decode `encode_mask`."""
+    if not blob:
+        return np.zeros(size, np.bool_)
+    count = size[0] * size[1]
+    bits = _decompress(blob, ((count + 7) // 8,), np.dtype(np.uint8))
+    return np.unpackbits(bits, count=count).view(np.bool_).reshape(size)
+
+
+def _encode_label(values: np.ndarray, valid: np.ndarray, kind: LabelKind, options: CodecOptions) -> bytes:
+    if not valid.any():
+        return b""
+    if options.label == "float32":
+        return encode_plain(values)
+    return (encode_affine16 if kind is LabelKind.AFFINE_DISPARITY else encode_log16)(values, valid)
+
+
+def _decode_label(blob: Blob, size: Size, kind: LabelKind, options: CodecOptions) -> np.ndarray:
+    if not blob or options.label == "float32":
+        return decode_plain(blob, size, np.dtype(np.float32))
+    return (decode_affine16 if kind is LabelKind.AFFINE_DISPARITY else decode_log16)(blob, size)
+
+
+def _pack_codes(valid: np.ndarray, position: np.ndarray, low: float, high: float) -> bytes:
+    """Store positions 0 .. 1 inside the range as codes 1 .. 65535, with the range in front."""
+    codes = np.zeros(valid.shape, np.uint16)
+    codes[valid] = np.clip(np.rint(position * STEPS), 0, STEPS) + 1
+    return RANGE.pack(low, high) + _compress(codes)
+
+
+def _unpack_codes(blob: Blob, size: Size) -> tuple[float, float, UInt16[np.ndarray, "h w"]]:
+    if len(blob) < RANGE.size:
+        raise CorruptShard(f"{len(blob)} bytes are too few for a coded label")
+    low, high = RANGE.unpack_from(blob)
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise CorruptShard(f"range must be finite, got {low} .. {high}")
+    return low, high, _decompress(blob[RANGE.size :], size, np.dtype(np.uint16))
+
+
+def _look_up(codes: np.ndarray, table: np.ndarray, low: float, high: float) -> Float32[np.ndarray, "h w"]:
+    values = np.clip(table, low, high).astype(np.float32)
+    values[0] = 0
+    # Every uint16 is inside the table; "clip" skips numpy's own check, which costs as much as the look-up.
+    return np.take(values, codes, mode="clip")
+
+
+def _compress(values: np.ndarray) -> bytes:
+    """Bitshuffle and lz4: 8 to 10 times faster to decode than a 16-bit PNG."""
+    blosc = _blosc()
+    shuffle = blosc.BITSHUFFLE if values.itemsize > 1 else blosc.NOSHUFFLE
+    little = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
+    return bytes(blosc.compress(little, b"lz4", 5, shuffle, 0, values.itemsize))
+
+
+def _decompress(blob: Blob, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    values = np.empty(shape, dtype.newbyteorder("<"))
+    stated = struct.unpack_from("<I", blob, 4)[0] if len(blob) >= 16 else -1
+    if stated != values.nbytes or struct.unpack_from("<I", blob, 12)[0] != len(blob):
+        raise CorruptShard(f"must unpack to {values.nbytes} bytes, states {stated} in {len(blob)} bytes")
+    try:
+        _blosc().decompress(blob, values)
+    except (RuntimeError, ValueError) as error:
+        raise CorruptShard(f"does not unpack: {error}") from error
+    return values.astype(dtype, copy=False)
+
+
+def _blosc() -> Any:  # numcodecs ships no types
+    from numcodecs import blosc
+
+    # One thread a call: workers are the parallelism, and a pool of threads must not meet a fork.
+    blosc.use_threads = False
+    return blosc
+
+
+def _decode_png(blob: Blob) -> np.ndarray:
+    import cv2
+
+    try:
+        image = cv2.imdecode(np.frombuffer(blob, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:  # empty input; other damage gives None
+        raise CorruptShard(f"PNG does not decode: {error}") from error
+    if image is None or image.ndim != 3:
+        raise CorruptShard("PNG does not decode to a colour image")
+    return np.ascontiguousarray(image[..., ::-1])
+
+
+def _decode_jpeg(blob: Blob) -> np.ndarray:
+    from kornia_rs import io
+
+    try:
+        return np.asarray(io.decode_image_jpegturbo(bytes(blob), "rgb"))
+    except Exception as error:  # kornia_rs raises bare Exception, so nothing narrower exists
+        raise CorruptShard(f"JPEG does not decode: {error}") from error

@@ -1,0 +1,161 @@
+"""Put files in place so that a kill, a power cut or a full disk leaves the old or the new, never a part."""
+
+import errno
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+from depthmix.errors import CorruptShard, StorageError
+
+__all__ = ["commit", "own_folder", "pack_record", "proof_of", "read_record", "storage_errors"]
+
+log = logging.getLogger(__name__)
+
+HEAD: Final = b'{"proof": "'
+TAIL: Final = b'",\n'
+DIGITS: Final = 64
+PIECE: Final = 8 << 20
+REDO: Final = "remove it and run prepare again, which rebuilds only what is missing"
+HINTS: Final = {
+    errno.ENOSPC: "free some space and run the same command again; finished shards are kept",
+    errno.EDQUOT: "your quota is full; free some space and run the same command again",
+    errno.EACCES: "check who owns the folder, or choose another one",
+    errno.EROFS: "the file system is mounted read-only; choose another folder",
+}
+
+
+def commit(path: Path, data: bytes) -> None:
+    """Write `data` under `path` for good: all of it or nothing, on the disk when this returns.
+
+    Temporary file beside the target, fsync, read back, rename, fsync of the folder.
+
+    Raises:
+        StorageError: the file system refused, or gave back other bytes than were written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        with storage_errors(path):
+            _write_synced(temporary, data)
+            _read_back(temporary, data)
+            os.replace(temporary, path)  # noqa: PTH105  # the module is os calls throughout, to be injectable
+            _sync_folder(path.parent)
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def pack_record(body: dict[str, Any], *, indent: int | None = None) -> bytes:
+    """Write a record as JSON whose first line proves the rest: its sha256 over all following bytes."""
+    rest = json.dumps(body, indent=indent, ensure_ascii=True, allow_nan=False).encode()[1:].lstrip() + b"\n"
+    return HEAD + hashlib.sha256(rest).hexdigest().encode() + TAIL + rest
+
+
+def proof_of(record: bytes) -> str:
+    """Return the proof that a packed record carries."""
+    return record[len(HEAD) : len(HEAD) + DIGITS].decode("ascii", "replace")
+
+
+def read_record(path: Path, *, proof: str | None = None) -> dict[str, Any]:
+    """Read a record and check its proof.
+
+    Args:
+        path: the record file.
+        proof: the proof that another record expects of this one.
+
+    Raises:
+        CorruptShard: the bytes differ from their proof, or the proof from the expected one.
+        StorageError: the file is missing or cannot be read.
+    """
+    with storage_errors(path):
+        data = path.read_bytes()
+    start = len(HEAD) + DIGITS + len(TAIL)
+    found = hashlib.sha256(data[start:]).hexdigest()
+    if data[:start] != HEAD + found.encode() + TAIL:
+        raise CorruptShard("the record does not match its own proof", file=path, field="proof", hint=REDO)
+    if proof is not None and found != proof:
+        raise CorruptShard(
+            f"expected proof {proof[:12]}, got {found[:12]}", file=path, field="proof", hint=REDO
+        )
+    try:
+        body: dict[str, Any] = json.loads(b"{" + data[start:])
+    except ValueError as error:
+        raise CorruptShard(f"not JSON: {error}", file=path, hint=REDO) from error
+    return body
+
+
+@contextmanager
+def own_folder(folder: Path) -> Iterator[None]:
+    """Create `folder` and keep every other writer out of it until the end of the block.
+
+    The lock is one on the folder itself: it leaves no file and ends with the process, however that ends.
+    Temporary files of a killed run are removed; a folder that is still empty at the end is removed, too.
+
+    Raises:
+        StorageError: another process writes here, or the folder cannot be made.
+    """
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _lock(handle, folder)
+        with storage_errors(folder):
+            for leftover in sorted(folder.glob(".*.tmp")):
+                leftover.unlink()
+        yield
+    finally:
+        os.close(handle)
+        with suppress(OSError):
+            folder.rmdir()
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn any OSError inside into one StorageError that names `path` and the next step."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StorageError(reason, file=path, hint=HINTS.get(error.errno or 0)) from error
+
+
+def _lock(handle: int, folder: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        hint = "wait for it to end, or choose another folder"
+        raise StorageError("another process prepares data in this folder", file=folder, hint=hint) from error
+    except OSError as error:
+        # Some network file systems have no locks; two writers of the same work then still agree.
+        log.warning("%s: cannot be locked (%s)", folder, error.strerror)
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    # O_EXCL: never follow or reuse a file that someone else placed under this name.
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(handle, view[:PIECE]) :]
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _read_back(path: Path, data: bytes) -> None:
+    if path.read_bytes() != data:
+        raise OSError(errno.EIO, "the file system gave back other bytes than were written")
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,172 @@
+"""Lay encoded samples out as one HDF5 file in memory, and describe where each byte went."""
+
+import hashlib
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+import numpy as np
+
+from depthmix.sample import Intrinsics
+from depthmix.store.codec import FIELDS
+
+__all__ = ["SCHEMA", "EncodedSample", "ShardIndex", "build_shard", "shard_name"]
+
+SCHEMA: Final = 1
+MAX_PIXELS: Final = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedSample:
+    """Hold one sample as bytes per field, ready to be stored."""
+
+    key: str
+    size: tuple[int, int]
+    camera: tuple[float, float, float, float] | None
+    blobs: tuple[bytes, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Number of bytes of all fields together."""
+        return sum(map(len, self.blobs))
+
+
+@dataclass(frozen=True, slots=True)
+class ShardIndex:
+    """Say where in a shard file each field of each sample lies and what it must sum to.
+
+    Args:
+        keys: key per sample.
+        sizes: height and width, [n 2].
+        cameras: fx, fy, cx, cy, NaN where unknown, [n 4].
+        lengths: bytes per field in the order of `FIELDS`, [n 6]; 0 = the field is absent.
+        offsets: first byte per field, counted from the start of the file, [n 6].
+        crc32: checksum per field, [n 6].
+        digests: sha256 over the bytes of each sample, as hexadecimal text.
+    """
+
+    keys: tuple[str, ...]
+    sizes: np.ndarray
+    cameras: np.ndarray
+    offsets: np.ndarray
+    lengths: np.ndarray
+    crc32: np.ndarray
+    digests: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def intrinsics(self, row: int) -> Intrinsics | None:
+        """Return the camera of a sample, or None where it is not known."""
+        camera = self.cameras[row]
+        return None if np.isnan(camera[0]) else Intrinsics(*map(float, camera))
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return columns of plain values, for JSON."""
+        return {
+            "keys": list(self.keys),
+            "sizes": self.sizes.tolist(),
+            "cameras": [None if np.isnan(row[0]) else row.tolist() for row in self.cameras],
+            "offsets": self.offsets.tolist(),
+            "lengths": self.lengths.tolist(),
+            "crc32": self.crc32.tolist(),
+            "digests": list(self.digests),
+        }
+
+    @classmethod
+    def from_plain(cls, columns: Mapping[str, Any], file_size: int) -> Self:
+        """Rebuild the index and refuse one that points outside a file of `file_size` bytes.
+
+        Raises:
+            ValueError: columns that do not fit together; the message names the first one.
+        """
+        cameras = [[np.nan] * 4 if row is None else row for row in columns["cameras"]]
+        index = cls(
+            keys=tuple(columns["keys"]),
+            sizes=np.array(columns["sizes"], np.int64),
+            cameras=np.array(cameras, np.float64),
+            offsets=np.array(columns["offsets"], np.int64),
+            lengths=np.array(columns["lengths"], np.int64),
+            crc32=np.array(columns["crc32"], np.int64),
+            digests=tuple(columns["digests"]),
+        )
+        index._check(file_size)
+        return index
+
+    def _check(self, file_size: int) -> None:
+        widths = {"sizes": 2, "cameras": 4, "offsets": 6, "lengths": 6, "crc32": 6}
+        for name, width in widths.items():
+            shape = getattr(self, name).shape
+            if shape != (len(self.keys), width):
+                raise ValueError(f"`{name}` must have shape {(len(self.keys), width)}, got {shape}")
+        if len(self.digests) != len(self.keys):
+            raise ValueError(f"`digests` must have {len(self.keys)} entries, got {len(self.digests)}")
+        if (self.sizes <= 0).any() or (self.sizes.prod(axis=1) > MAX_PIXELS).any():
+            raise ValueError(f"`sizes` must hold 1 to {MAX_PIXELS} pixels")
+        ends = self.offsets + self.lengths
+        if (self.offsets < 0).any() or (self.lengths < 0).any() or (ends > file_size).any():
+            raise ValueError(f"`offsets` must stay inside the {file_size} bytes of the file")
+
+
+def shard_name(number: int) -> str:
+    """Name the shard file with this number."""
+    return f"{number:05d}.h5"
+
+
+def build_shard(samples: Sequence[EncodedSample], metadata: Mapping[str, Any]) -> tuple[bytes, ShardIndex]:
+    """Build a whole HDF5 file in memory.
+
+    Args:
+        samples: at least one sample.
+        metadata: plain values that describe the set; stored as JSON bytes together with the keys.
+
+    Returns:
+        The bytes of the file, and the index with offsets into it.
+
+    Convention: HDF5 1.10 format without variable-length types, which have no checksum. `bytes` is one
+    contiguous dataset that can be read without libhdf5; the small datasets are chunked with fletcher32;
+    `offsets` inside the file count from the start of `bytes`.
+    """
+    index = _index(samples)
+    described = {**metadata, "fields": list(FIELDS), "keys": list(index.keys), "digests": list(index.digests)}
+    image, start = _hdf5_image(
+        b"".join(blob for sample in samples for blob in sample.blobs),
+        {
+            "sizes": index.sizes.astype("<u4"),
+            "cameras": index.cameras.astype("<f8"),
+            "offsets": index.offsets.astype("<u8"),
+            "lengths": index.lengths.astype("<u8"),
+            "crc32": index.crc32.astype("<u4"),
+            "metadata": np.frombuffer(json.dumps(described).encode(), np.uint8),
+        },
+    )
+    index.offsets[...] += start
+    return image, index
+
+
+def _index(samples: Sequence[EncodedSample]) -> ShardIndex:
+    lengths = np.array([[len(blob) for blob in sample.blobs] for sample in samples], np.int64)
+    ends = np.cumsum(lengths).reshape(lengths.shape)
+    return ShardIndex(
+        keys=tuple(sample.key for sample in samples),
+        sizes=np.array([sample.size for sample in samples], np.int64),
+        cameras=np.array([sample.camera or (np.nan,) * 4 for sample in samples], np.float64),
+        offsets=ends - lengths,
+        lengths=lengths,
+        crc32=np.array([[zlib.crc32(blob) for blob in sample.blobs] for sample in samples], np.int64),
+        digests=tuple(hashlib.sha256(b"".join(sample.blobs)).hexdigest() for sample in samples),
+    )
+
+
+def _hdf5_image(payload: bytes, tables: Mapping[str, np.ndarray]) -> tuple[bytes, int]:
+    """Return the file image and the position of the payload in it."""
+    import h5py
+
+    with h5py.File.in_memory(libver=("v110", "v110")) as file:
+        data = file.create_dataset("bytes", data=np.frombuffer(payload, np.uint8))
+        for name, table in tables.items():
+            file.create_dataset(name, data=table, chunks=table.shape, fletcher32=True)
+        file.flush()
+        return file.id.get_file_image(), data.id.get_offset()

@@ -1,0 +1,186 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from depthmix.errors import CorruptShard
+from depthmix.sample import LabelKind
+from depthmix.store import codec
+from depthmix.store.codec import FIELDS, CodecOptions, decode_fields, encode_fields
+from tests.store.helpers import TinySource, make_raw
+
+shapes = st.tuples(st.integers(1, 9), st.integers(1, 9))
+# Subnormal numbers have fewer digits than the bounds assume; no depth in metres is one.
+positive = st.floats(float(np.float32(1e-30)), float(np.float32(1e30)), width=32)
+finite = st.floats(float(np.float32(-1e30)), float(np.float32(1e30)), width=32, allow_subnormal=False)
+
+
+@st.composite
+def labels(draw, elements):
+    shape = draw(shapes)
+    values = draw(arrays(np.float32, shape, elements=elements))
+    valid = draw(arrays(np.bool_, shape))
+    valid[draw(st.integers(0, shape[0] - 1)), draw(st.integers(0, shape[1] - 1))] = True
+    return np.where(valid, values, np.float32(0)), valid
+
+
+def metres():
+    return st.floats(0.5, 200.0, width=32)
+
+
+@given(labels(positive))
+def test_log_code_keeps_its_stated_relative_error_and_zeros(label):
+    values, valid = label
+    decoded = codec.decode_log16(codec.encode_log16(values, valid), values.shape)
+    inside = values[valid].astype(np.float64)
+    bound = codec.log16_error(inside.min(), inside.max())
+    assert (np.abs(decoded[valid] - inside) <= bound * inside).all()
+    assert decoded.dtype == np.float32
+    assert (decoded[valid] > 0).all()
+    assert (decoded[~valid] == 0).all()
+
+
+@given(labels(metres()))
+def test_log_code_of_everyday_depths_errs_by_less_than_fifty_millionths(label):
+    values, valid = label
+    decoded = codec.decode_log16(codec.encode_log16(values, valid), values.shape)
+    assert (np.abs(decoded - values)[valid] <= 5e-5 * values[valid]).all()
+
+
+@given(labels(finite))
+def test_affine_code_keeps_its_stated_absolute_error_and_zeros(label):
+    values, valid = label
+    decoded = codec.decode_affine16(codec.encode_affine16(values, valid), values.shape)
+    inside = values[valid].astype(np.float64)
+    bound = codec.affine16_error(inside.min(), inside.max())
+    assert (np.abs(decoded[valid] - inside) <= bound).all()
+    assert (decoded[~valid] == 0).all()
+
+
+@given(labels(positive))
+def test_codes_are_exact_at_both_ends_of_the_range(label):
+    values, valid = label
+    for name in ("log16", "affine16"):
+        blob = getattr(codec, f"encode_{name}")(values, valid)
+        decoded = getattr(codec, f"decode_{name}")(blob, values.shape)
+        assert decoded[valid].min() == values[valid].min()
+        assert decoded[valid].max() == values[valid].max()
+
+
+@given(labels(positive))
+def test_codes_keep_the_order_of_values(label):
+    values, valid = label
+    decoded = codec.decode_log16(codec.encode_log16(values, valid), values.shape)
+    order = np.argsort(values[valid], kind="stable")
+    assert (np.diff(decoded[valid][order]) >= 0).all()
+
+
+@given(st.data(), shapes, st.sampled_from([np.int32, np.float32]))
+def test_plain_code_is_lossless(data, shape, dtype):
+    values = data.draw(arrays(dtype, shape))
+    decoded = codec.decode_plain(codec.encode_plain(values), shape, np.dtype(dtype))
+    assert decoded.tobytes() == values.tobytes()
+    assert decoded.dtype == dtype
+
+
+@given(st.data(), shapes)
+def test_mask_code_is_lossless_and_an_empty_mask_takes_no_bytes(data, shape):
+    mask = data.draw(arrays(np.bool_, shape))
+    blob = codec.encode_mask(mask)
+    assert bool(blob) == mask.any()
+    decoded = codec.decode_mask(blob, shape)
+    assert decoded.dtype == np.bool_
+    assert (decoded == mask).all()
+
+
+@given(st.data(), shapes)
+@settings(max_examples=30)
+def test_png_is_lossless_and_jpeg_is_alike_on_each_read(data, shape):
+    image = data.draw(arrays(np.uint8, (*shape, 3)))
+    png, jpeg = CodecOptions(image="png"), CodecOptions(image="jpeg")
+    assert (codec.decode_image(codec.encode_image(image, png), shape, png) == image).all()
+    blob = codec.encode_image(image, jpeg)
+    assert blob == codec.encode_image(image, jpeg)
+    assert (codec.decode_image(blob, shape, jpeg) == codec.decode_image(memoryview(blob), shape, jpeg)).all()
+
+
+def test_jpeg_stays_near_a_smooth_image_in_all_colours():
+    rows, columns = np.mgrid[:48, :64]
+    image = np.stack([rows * 4, columns * 3, 255 - columns * 3], axis=-1).astype(np.uint8)
+    options = CodecOptions()
+    decoded = codec.decode_image(codec.encode_image(image, options), (48, 64), options)
+    assert np.abs(decoded.astype(int) - image).max() <= 6
+
+
+def test_jpeg_keeps_full_colour_resolution():
+    image = np.zeros((16, 16, 3), np.uint8)
+    image[:, ::2, 0], image[:, 1::2, 2] = 255, 255  # red and blue columns, which 4:2:0 would mix to purple
+    options = CodecOptions()
+    decoded = codec.decode_image(codec.encode_image(image, options), (16, 16), options)
+    assert np.abs(decoded.astype(int) - image).max() < 40
+
+
+@pytest.mark.parametrize("image", ["jpeg", "png"])
+@pytest.mark.parametrize("label", ["code16", "float32"])
+def test_a_whole_sample_comes_back(tmp_path, image, label):
+    sample = TinySource(make_raw(tmp_path, 1)).read("000")
+    options = CodecOptions(image=image, label=label)
+    fields = decode_fields(encode_fields(sample, options), sample.size, sample.kind, options)
+    assert tuple(fields) == FIELDS
+    for name in ("valid", "sky", "planes"):
+        assert (fields[name] == getattr(sample, name)).all()
+    for name in ("target", "sigma"):
+        exact, tolerance = getattr(sample, name), 0 if label == "float32" else 5e-5
+        assert fields[name] == pytest.approx(exact, rel=tolerance, abs=0)
+    if image == "png":
+        assert (fields["image"] == sample.image).all()
+
+
+def test_absent_fields_take_no_bytes(tmp_path):
+    sample = TinySource(make_raw(tmp_path, 1)).read("000")
+    bare = sample.replaced(sigma=None, sky=np.zeros_like(sample.sky), planes=np.zeros_like(sample.planes))
+    blobs = encode_fields(bare, CodecOptions())
+    assert [name for name in FIELDS if not blobs[name]] == ["sky", "planes", "sigma"]
+    fields = decode_fields(blobs, bare.size, bare.kind, CodecOptions())
+    assert fields["sigma"] is None
+    assert not fields["planes"].any()
+
+
+def test_negative_values_of_an_affine_disparity_survive():
+    values = np.array([[-3.0, 0.0, 5.0]], np.float32)
+    blob = codec.encode_affine16(values, np.ones_like(values, bool))
+    assert codec.decode_affine16(blob, (1, 3)) == pytest.approx(values, abs=codec.affine16_error(-3, 5))
+
+
+def test_damaged_bytes_end_in_an_error_that_names_the_field(tmp_path):
+    sample = TinySource(make_raw(tmp_path, 1)).read("000")
+    for options in (CodecOptions(), CodecOptions(image="png", label="float32")):
+        blobs = encode_fields(sample, options)
+        for name in FIELDS:
+            for damaged in (blobs[name][:7], blobs[name][:-1], b"\xff" * len(blobs[name])):
+                with pytest.raises(CorruptShard) as caught:
+                    decode_fields({**blobs, name: damaged}, sample.size, sample.kind, options)
+                assert caught.value.field == name
+
+
+def test_another_size_than_the_record_states_is_refused(tmp_path):
+    sample = TinySource(make_raw(tmp_path, 1)).read("000")
+    blobs = encode_fields(sample, CodecOptions())
+    with pytest.raises(
+        CorruptShard, match=r"image: must be uint8 \(12, 17, 3\), decodes to uint8 \(12, 16, 3\)"
+    ):
+        decode_fields(blobs, (12, 17), LabelKind.METRIC_DEPTH, CodecOptions())
+
+
+def test_a_block_that_claims_to_unpack_to_gigabytes_is_refused_before_any_memory_is_taken():
+    blob = bytearray(codec.encode_plain(np.zeros((4, 4), np.int32)))
+    blob[4:8] = (2**31 - 1).to_bytes(4, "little")
+    with pytest.raises(CorruptShard, match="must unpack to 64 bytes, states 2147483647"):
+        codec.decode_plain(bytes(blob), (4, 4), np.dtype(np.int32))
+
+
+@pytest.mark.parametrize("bad", [{"image": "gif"}, {"label": "float16"}])
+def test_unknown_options_are_refused(bad):
+    with pytest.raises(ValueError, match="must be one of"):
+        CodecOptions(**bad)
