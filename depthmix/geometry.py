@@ -66,8 +66,7 @@ def normals(
     # For any depth map, (along_u x along_v) points along the viewing ray; the reverse faces the camera.
     facing = torch.linalg.cross(along_v, along_u, dim=1)
     good = around & (facing.detach().square().sum(1, keepdim=True) > MIN_SINE**2)
-    ahead = torch.zeros_like(facing)
-    ahead[:, 2] = -1
+    ahead = -(torch.arange(3, device=facing.device) == 2).to(facing.dtype)[:, None, None]
     return torch.where(good, unit(torch.where(good, facing, ahead)), ahead), good
 
 

@@ -63,7 +63,7 @@ def masked_median(x: Float[Tensor, "b *shape"], valid: Bool[Tensor, "b *shape"])
 def masked_mad(
     x: Float[Tensor, "b *shape"], valid: Bool[Tensor, "b *shape"], centre: Float[Tensor, " b"] | None = None
 ) -> Float[Tensor, " b"]:
-    """Average the absolute deviation of the valid pixels of each row from `centre`, else from their median."""
+    """Average the absolute deviation of each row's valid pixels from `centre`, else from their median."""
     centre = masked_median(x, valid) if centre is None else centre
     return masked_mean((_fill(x, valid, 0.0) - centre[:, None]).abs(), valid.flatten(1))
 
@@ -97,13 +97,22 @@ def _fill(
 def _middle_values(
     values: Float[Tensor, "b n"], count: Int[Tensor, " b"]
 ) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
-    if values.is_cuda:  # nanmedian uses one block per row there, and is refused in deterministic mode
-        ordered = values.sort(1).values  # NaN sorts last
-        places = torch.stack([(count - 1).clamp_min(0) // 2, count // 2], 1)
-        lower, upper = ordered.gather(1, places.clamp_max(values.shape[1] - 1)).unbind(1)
-    else:  # nine times faster than sorting on a CPU; it gives the lower middle, so mirror for the upper
-        lower, upper = values.nanmedian(1).values, -(-values).nanmedian(1).values
+    """Return the two middle values of each row, leaving NaN out; 0 where all are NaN."""
+    # On a GPU nanmedian runs one block per row and is refused in deterministic mode; on a CPU it is nine
+    # times faster than sorting.
+    lower, upper = (_middle_by_sorting if values.is_cuda else _middle_by_selection)(values, count)
     return torch.where(count > 0, lower, 0), torch.where(count > 0, upper, 0)
+
+
+def _middle_by_sorting(values: Float[Tensor, "b n"], count: Int[Tensor, " b"]) -> tuple[Tensor, ...]:
+    places = torch.stack([(count - 1).clamp_min(0) // 2, count // 2], 1)
+    ordered = values.sort(1).values  # NaN comes last
+    return ordered.gather(1, places.clamp_max(values.shape[1] - 1)).unbind(1)
+
+
+def _middle_by_selection(values: Float[Tensor, "b n"], count: Int[Tensor, " b"]) -> tuple[Tensor, ...]:
+    # nanmedian gives the lower of two middle values; that of the negated values is the upper one.
+    return values.nanmedian(1).values, -(-values).nanmedian(1).values
 
 
 def _follow(values: Float[Tensor, "b n"], level: Float[Tensor, " b"]) -> Float[Tensor, " b"]:

@@ -1,0 +1,135 @@
+"""Small batches with known content, and the faults that every loss has to survive."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from depthmix.batch import Batch
+from depthmix.prediction import Prediction
+from depthmix.sample import LabelKind
+
+H, W = 24, 32
+FOCAL = 30.0
+KINDS = (LabelKind.METRIC_DEPTH, LabelKind.SCALED_DEPTH, LabelKind.AFFINE_DISPARITY, LabelKind.NONE)
+
+
+def inverse_depth_of_room(rows: int, generator: torch.Generator) -> Tensor:
+    """Inverse depth of a floor below two walls, with different slopes in each row."""
+    v, u = torch.meshgrid(torch.arange(H) / H, torch.arange(W) / W, indexing="ij")
+    slopes = torch.rand(rows, 3, 1, 1, generator=generator)
+    left, right = 0.2 + 0.4 * slopes[:, :1] * u, 0.8 - 0.5 * slopes[:, 1:2] * u
+    return torch.maximum(torch.minimum(left, right), (0.2 + slopes[:, 2:]) * v)
+
+
+def planes_of_room() -> Tensor:
+    """Three plane instances of the room in unequal sizes, with unlabelled seams between them."""
+    planes = torch.zeros(H, W, dtype=torch.int32)
+    planes[15:, :] = 1
+    planes[:12, :20] = 2
+    planes[:12, 22:] = 3
+    return planes
+
+
+def make_batch(kinds: tuple[LabelKind, ...] = KINDS, seed: int = 0, holes: float = 0.2) -> Batch:
+    """One noisy room a row, with holes in the label and a noise model in every other row."""
+    g, b = torch.Generator().manual_seed(seed), len(kinds)
+    inverse = inverse_depth_of_room(b, g) * (1 + 0.05 * torch.rand(b, 1, H, W, generator=g))
+    kind = torch.tensor([int(k) for k in kinds])
+    affine = (kind == int(LabelKind.AFFINE_DISPARITY))[:, None, None, None]
+    valid = torch.rand(b, 1, H, W, generator=g) >= holes
+    valid &= (kind != int(LabelKind.NONE))[:, None, None, None]
+    target = torch.where(valid, torch.where(affine, 3 * inverse - 1, 1 / inverse), 0)
+    sigma = torch.where(torch.arange(b)[:, None, None, None] % 2 == 0, 0.02 * target.square(), 0)
+    return Batch(
+        image=torch.zeros(b, 3, H, W, dtype=torch.uint8),
+        target=target,
+        valid=valid,
+        sky=torch.zeros(b, 1, H, W, dtype=torch.bool),
+        planes=planes_of_room().expand(b, 1, H, W).clone(),
+        sigma=torch.where(affine, 0, sigma),
+        intrinsics=torch.tensor([[28.0, 30.0, 15.0, 11.5]]).repeat(b, 1),
+        camera_known=torch.ones(b, dtype=torch.bool),
+        quality=torch.ones(b, dtype=torch.long),
+        kind=kind,
+        source=torch.zeros(b, dtype=torch.long),
+    )
+
+
+def make_log_canonical(batch: Batch, seed: int = 1) -> Tensor:
+    """A plausible prediction: another room with smooth and rough errors; y = log(z f_c / f)."""
+    g = torch.Generator().manual_seed(seed)
+    inverse = inverse_depth_of_room(len(batch), g)
+    return -inverse.log() + 0.1 * torch.randn(len(batch), 1, H, W, generator=g)
+
+
+def predict(log_canonical: Tensor, batch: Batch) -> Prediction:
+    """Wrap a map as the task does: rows without a camera get the canonical one."""
+    centre = torch.tensor([FOCAL, FOCAL, (W - 1) / 2, (H - 1) / 2], device=log_canonical.device)
+    camera = torch.where(batch.camera_known[:, None], batch.intrinsics, centre)
+    return Prediction(log_canonical, camera, FOCAL)
+
+
+def _keep_valid(count: int) -> Callable[[Batch], Batch]:
+    def change(batch: Batch) -> Batch:
+        rank = batch.valid.flatten(1).cumsum(1).view(batch.valid.shape)
+        return replace(batch, valid=batch.valid & (rank <= count))
+
+    return change
+
+
+def _targets(change: Callable[[Tensor], Tensor]) -> Callable[[Batch], Batch]:
+    return lambda batch: replace(batch, target=torch.where(batch.valid, change(batch.target), 0))
+
+
+def _many_planes(batch: Batch) -> Batch:
+    ids = torch.arange(H * W, dtype=torch.int32) % 200 + 1
+    return replace(batch, planes=ids.view(H, W).expand_as(batch.planes).clone())
+
+
+def _no_camera(batch: Batch) -> Batch:
+    return replace(
+        batch,
+        camera_known=torch.zeros_like(batch.camera_known),
+        intrinsics=torch.full_like(batch.intrinsics, torch.nan),
+    )
+
+
+def _outliers(target: Tensor) -> Tensor:
+    wall = torch.full_like(target, 2.0)
+    wall[..., ::20] = 200.0
+    return wall
+
+
+LABEL_FAULTS: dict[str, Callable[[Batch], Batch]] = {
+    "no valid pixel": _keep_valid(0),
+    "one valid pixel": _keep_valid(1),
+    "two valid pixels": _keep_valid(2),
+    "three valid pixels": _keep_valid(3),
+    "checkerboard": lambda b: replace(
+        b, valid=b.valid & (torch.arange(H)[:, None] + torch.arange(W)) % 2 > 0
+    ),
+    "constant label": _targets(lambda z: torch.full_like(z, 3.7)),
+    "flat wall with outliers": _targets(_outliers),
+    "huge label": _targets(lambda z: z * 1e12),
+    "tiny label": _targets(lambda z: z * 1e-12),
+    "label with a wide range": _targets(lambda z: z.abs().clamp_min(1e-3) ** 20),
+    "no planes": lambda b: replace(b, planes=torch.zeros_like(b.planes)),
+    "200 planes": _many_planes,
+    "one plane over all": lambda b: replace(b, planes=torch.ones_like(b.planes)),
+    "plane one pixel wide": lambda b: replace(
+        b, planes=(torch.arange(W) == 5).int().expand_as(b.planes).clone()
+    ),
+    "no camera": _no_camera,
+    "huge noise": lambda b: replace(b, sigma=torch.where(b.valid, 1e30, 0)),
+}
+
+PREDICTION_FAULTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "constant": lambda y: torch.full_like(y, 1.3),
+    "nearly constant": lambda y: 1.3 + 1e-6 * y,
+    "far below the limit": lambda y: y - 40,
+    "far above the limit": lambda y: y + 40,
+    "from one limit to the other": lambda y: torch.where(torch.rand(y.shape) < 0.5, -12.0, 12.0) + 0.001 * y,
+    "infinite": lambda y: torch.full_like(y, torch.inf),
+}
