@@ -1,0 +1,142 @@
+"""The small pictures that figures and reports are made of: each with a title and the scale of its colours."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, UInt8
+
+from depthmix.plot.colour import (
+    Scale,
+    colour_depth,
+    colour_normals,
+    colour_planes,
+    colour_signed,
+    colour_valid,
+    fair_range,
+    thicken,
+)
+from depthmix.plot.compare import Comparison, compare
+from depthmix.plot.words import kind_words, label_unit
+from depthmix.sample import DEPTH_KINDS, LabelKind, Sample
+
+__all__ = ["Panel", "label_scale", "sample_normals", "sample_panels", "strip_panels"]
+
+SPARSE = 0.3  # below this share of valid pixels a label is thickened for display
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """Hold one coloured picture, what it shows, and the scale of its colours if it has one."""
+
+    rgb: UInt8[np.ndarray, "h w 3"]
+    title: str
+    scale: Scale | None = None
+
+
+def sample_panels(sample: Sample) -> list[Panel]:
+    """Make the panels that a sample can bear: image, label, validity, planes, normals."""
+    panels = [Panel(sample.image, "image")]
+    if sample.kind is not LabelKind.NONE:
+        panels.append(_label(sample))
+        panels.append(Panel(colour_valid(sample.valid, sample.sky), "valid (green), unknown, sky (blue)"))
+    if (sample.planes > 0).any():
+        panels.append(_planes(sample))
+    found = sample_normals(sample)
+    if found is not None:
+        panels.append(Panel(colour_normals(*found), "normals: red right, green up, blue to camera"))
+    return panels
+
+
+def strip_panels(
+    sample: Sample, depth: Float32[np.ndarray, "h w"] | None = None, *, metric: bool = False
+) -> list[Panel]:
+    """Make image and label, and with a prediction also prediction and signed error, on shared scales.
+
+    Args:
+        sample: image and label.
+        depth: predicted depth, everywhere positive; None leaves the two panels out.
+        metric: whether `depth` is in metres; if not it is fitted to the label by scale and shift.
+    """
+    label = _planes(sample) if sample.kind is LabelKind.NONE else _label(sample)
+    panels = [Panel(sample.image, "image"), label]
+    if depth is None:
+        return panels
+    found = compare(sample, depth, metric=metric)
+    return [*panels, _prediction(sample, found), _error(found)]
+
+
+def sample_normals(
+    sample: Sample,
+) -> tuple[Float[np.ndarray, "3 h w"], Bool[np.ndarray, "h w"]] | None:
+    """Return unit normals of the label and where they are valid; None without dense depth and camera."""
+    if sample.kind not in DEPTH_KINDS or sample.intrinsics is None or sample.valid.mean() < SPARSE:
+        return None
+    import torch  # half a second: labels without a camera are drawn without
+
+    from depthmix.geometry import normals, unproject
+
+    camera = sample.intrinsics
+    row = torch.tensor([[camera.fx, camera.fy, camera.cx, camera.cy]])
+    valid = torch.from_numpy(sample.valid[None, None])
+    found, good = normals(unproject(torch.from_numpy(sample.target[None, None]), row), valid)
+    return found[0].numpy(), good[0, 0].numpy()
+
+
+def label_scale(sample: Sample) -> Scale:
+    """Choose the scale of a label: log for depth, linear for inverse depth; near is bright in both."""
+    low, high = fair_range(sample.target, sample.valid)
+    unit = label_unit(sample.kind)
+    if sample.kind in DEPTH_KINDS:
+        return Scale(low, high, unit, log=True, colours="magma_r")
+    return Scale(low, high, unit, colours="magma")
+
+
+def _label(sample: Sample) -> Panel:
+    values, valid, scale = sample.target, sample.valid, label_scale(sample)
+    title = kind_words(sample.kind)
+    if valid.mean() < SPARSE:
+        radius = _radius(valid)
+        values, valid = thicken(values, valid, radius=radius, near_is_small=sample.kind in DEPTH_KINDS)
+        title += f" (points drawn {2 * radius + 1} pixels wide)"
+    return Panel(_coloured(values, valid & ~sample.sky, scale, sample.sky), title, scale)
+
+
+def _planes(sample: Sample) -> Panel:
+    count = len(np.unique(sample.planes[sample.planes > 0]))
+    return Panel(colour_planes(sample.planes), f"{count} plane{'' if count == 1 else 's'}")
+
+
+def _prediction(sample: Sample, found: Comparison) -> Panel:
+    everywhere = np.ones(found.values.shape, np.bool_)
+    if sample.kind is LabelKind.NONE:
+        low, high = fair_range(found.values, everywhere)
+        scale = Scale(low, high, "1/z, own scale", colours="magma")
+        return Panel(_coloured(found.values, everywhere, scale), "prediction, inverse depth", scale)
+    scale = label_scale(sample)
+    words = "scale and shift fitted" if found.fitted else "as predicted"
+    return Panel(_coloured(found.values, everywhere, scale), f"prediction, {words}", scale)
+
+
+def _error(found: Comparison) -> Panel:
+    size = np.abs(found.error)
+    limit = max(fair_range(size, found.known, share=0.9)[1], 1.0)
+    error, known = found.error, found.known
+    if known.mean() < SPARSE:
+        error, known = thicken(error, known, radius=_radius(known))
+    scale = Scale(-limit, limit, found.error_words, colours="PuOr_r")
+    return Panel(colour_signed(error, known, limit), "error: orange too far, purple too near", scale)
+
+
+def _coloured(
+    values: Float[np.ndarray, "h w"],
+    valid: Bool[np.ndarray, "h w"],
+    scale: Scale,
+    sky: Bool[np.ndarray, "h w"] | None = None,
+) -> UInt8[np.ndarray, "h w 3"]:
+    return colour_depth(values, valid, scale.low, scale.high, scale.log, sky=sky, colours=scale.colours)
+
+
+def _radius(valid: Bool[np.ndarray, "h w"]) -> int:
+    """Choose how far a point may spread: half the usual distance of points, at most 1 % of the width."""
+    gap = 1 / np.sqrt(max(float(valid.mean()), 1e-6))
+    return int(np.clip(round(gap / 2), 1, max(1, valid.shape[1] // 100)))

@@ -1,0 +1,117 @@
+import subprocess
+import sys
+from io import BytesIO
+
+import numpy as np
+import pytest
+
+from depthmix.errors import BadSample
+from depthmix.plot import (
+    points_of,
+    sample_panels,
+    sample_title,
+    show_cloud,
+    show_sample,
+    show_strip,
+    strip_panels,
+)
+from depthmix.plot.figures import format_number
+from depthmix.sample import Intrinsics, LabelKind
+from tests.plot.scenes import CAMERA, HEIGHT, WIDTH, corner, corner_depth
+
+
+def draw(figure):
+    """Draw for real: missing glyphs and layouts that do not fit warn, and warnings are errors."""
+    target = BytesIO()
+    figure.savefig(target, format="png", dpi=40)
+    assert target.getvalue().startswith(b"\x89PNG")
+
+
+def words(figure) -> str:
+    axes = [text for one in figure.axes for text in (one.get_title(), one.get_xlabel())]
+    return " | ".join([figure.get_suptitle(), *axes])
+
+
+def test_the_title_says_name_tier_kind_unit_and_share():
+    title = sample_title(corner())
+    assert title == "demo/corner: high quality, metric depth in m, 83.3% valid"
+    assert sample_title(corner(LabelKind.NONE)).endswith("no depth, plane instances only")
+    assert "scale and shift" in sample_title(corner(LabelKind.AFFINE_DISPARITY))
+
+
+@pytest.mark.parametrize("kind", list(LabelKind))
+def test_every_kind_of_label_can_be_shown(kind):
+    sample = corner(kind, key=r"odd $ \key$ <b>_^")
+    for figure in (show_sample(sample), show_strip(sample), show_strip(sample, corner_depth(), metric=True)):
+        draw(figure)
+    assert {panel.rgb.shape for panel in strip_panels(sample, corner_depth())} == {(HEIGHT, WIDTH, 3)}
+
+
+def test_panels_appear_only_where_a_sample_can_bear_them():
+    titles = [panel.title.split(":")[0] for panel in sample_panels(corner())]
+    assert titles == ["image", "metric depth", "valid (green), unknown, sky (blue)", "2 planes", "normals"]
+    assert [p.title for p in sample_panels(corner(LabelKind.NONE))] == ["image", "2 planes"]
+    assert "normals" not in str(sample_panels(corner(LabelKind.AFFINE_DISPARITY)))
+
+
+def test_the_unit_stands_at_the_colour_bar():
+    assert "| m" in words(show_sample(corner()))
+    assert "1/m up to scale and shift" in words(show_sample(corner(LabelKind.AFFINE_DISPARITY)))
+
+
+def test_a_strip_says_whether_the_prediction_was_fitted():
+    assert "as predicted" in words(show_strip(corner(), corner_depth(), metric=True))
+    assert "scale and shift fitted" in words(show_strip(corner(), corner_depth(), metric=False))
+
+
+def test_label_and_prediction_share_one_scale():
+    _, label, prediction, _ = strip_panels(corner(), 3 * corner_depth(), metric=True)
+    assert label.scale == prediction.scale
+
+
+def test_a_sparse_label_is_thickened_for_display_and_says_so():
+    valid = np.zeros((HEIGHT, WIDTH), bool)
+    valid[10::6, ::4] = True
+    label = sample_panels(corner(valid=valid, planes=np.zeros((HEIGHT, WIDTH), np.int32)))[1]
+    assert "drawn 3 pixels wide" in label.title
+
+
+def test_normals_of_the_corner_face_the_camera_and_up():
+    normals = sample_panels(corner())[-1].rgb
+    assert normals[6, 16].argmax() == 2
+    assert normals[20, 16].argmax() == 1
+
+
+def test_points_follow_the_pinhole_model():
+    depth = np.full((3, 3), 2.0)
+    assert points_of(depth, Intrinsics(4, 2, 1, 1))[0, 2].tolist() == [0.5, -1, 2]
+    cloud = points_of(corner_depth(), CAMERA)
+    assert cloud[20, :, 1] == pytest.approx(1.5, abs=1e-5)
+
+
+def test_a_cloud_is_drawn_from_label_or_prediction():
+    draw(show_cloud(corner()))
+    draw(show_cloud(corner(LabelKind.NONE), corner_depth(), points=50))
+
+
+def test_no_cloud_without_camera_or_from_inverse_depth_of_unknown_shift():
+    with pytest.raises(BadSample, match="demo/corner: intrinsics: a point cloud needs the camera"):
+        show_cloud(corner(intrinsics=None))
+    with pytest.raises(
+        BadSample, match="this label is inverse depth up to scale and shift; draw a prediction"
+    ):
+        show_cloud(corner(LabelKind.AFFINE_DISPARITY, intrinsics=CAMERA))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(2.0, "2"), (0.12345, "0.123"), (12345.6, "12346"), (-3.14159, "-3.14")]
+)
+def test_numbers_at_the_bar_are_short(value, text):
+    assert format_number(value) == text
+
+
+def test_drawing_keeps_no_state_and_needs_no_display():
+    code = "import sys, depthmix.plot; assert not {'matplotlib', 'torch'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    show_sample(corner())
+    assert "matplotlib.pyplot" not in sys.modules
