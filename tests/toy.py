@@ -27,12 +27,13 @@ def card(kind: LabelKind, density: str | None = None) -> SourceCard:
 def random_batch(
     kinds: Sequence[LabelKind], seed: int = 0, size: tuple[int, int] = (32, 40), sources: Sequence[int] = ()
 ) -> Batch:
-    """Rows of smooth random scenes with two planes each and some invalid pixels."""
+    """Rows of smooth random scenes with two planes each, a box and some invalid pixels."""
     draw = torch.Generator().manual_seed(seed)
     b, (h, w) = len(kinds), size
     u, v = torch.linspace(-1, 1, w), torch.linspace(-1, 1, h)[:, None]
     slopes = torch.rand(b, 3, 1, 1, 1, generator=draw) * 0.1
     inverse = 0.3 + slopes[:, 0] * u + slopes[:, 1] * v + slopes[:, 2] * torch.sin(5 * u * v)
+    inverse[..., 4 : h // 2 - 4, w // 2 + 4 : -4] += 0.2  # a box with sharp edges
     kind = torch.tensor([int(k) for k in kinds])
     is_none = (kind == int(LabelKind.NONE))[:, None, None, None]
     valid = (torch.rand(b, 1, h, w, generator=draw) < 0.9) & ~is_none

@@ -1,0 +1,62 @@
+"""The table of an evaluation as JSON, CSV and text."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from depthmix import __version__
+from depthmix.store.record import commit, storage_errors
+
+__all__ = ["format_table", "write_results"]
+
+Row = Mapping[str, Any]
+
+_LEADING = ("set", "tier", "alignment", "count")
+_SHOWN = (
+    "abs_rel", "delta1", "rmse", "silog", "ssi",
+    "planarity_rms", "planarity_angle", "normal_angle", "boundary_f1",
+)  # fmt: skip
+_SHORT = {"affine_inverse_depth": "affine 1/z"}
+
+
+def write_results(folder: Path, rows: Sequence[Row], checkpoint: str | None) -> None:
+    """Write `test.json` and `test.csv` into `folder`, each whole or not at all.
+
+    Args:
+        folder: created where it does not exist.
+        rows: as `DepthMetrics.rows` gives them.
+        checkpoint: path of the evaluated checkpoint.
+
+    Raises:
+        StorageError: the file system refuses.
+    """
+    record = {"schema": 1, "version": __version__, "checkpoint": checkpoint, "rows": list(rows)}
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else list(_LEADING), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    commit(folder / "test.json", (json.dumps(record, indent=2, allow_nan=False) + "\n").encode())
+    commit(folder / "test.csv", text.getvalue().encode())
+
+
+def format_table(rows: Sequence[Row]) -> str:
+    """Lay the main figures out as lines of plain text, one row per set and alignment."""
+    head = [*_LEADING, *_SHOWN]
+    lines = [head, *[[_cell(row[name]) for name in head] for row in rows]]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    return "\n".join("  ".join(map(_pad, line, widths, head)).rstrip() for line in lines)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}" if abs(value) < 100 else f"{value:.1f}"
+    return _SHORT.get(str(value), str(value)) if value is not None else "-"
+
+
+def _pad(text: str, width: int, column: str) -> str:
+    return text.ljust(width) if column in _LEADING[:3] else text.rjust(width)
