@@ -17,7 +17,7 @@ SPARSE_BELOW = 0.5
 TRIES = 10
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AugmentOptions:
     """Choose how training samples are varied.
 

@@ -17,6 +17,8 @@ from depthmix.store import ShardSet
 
 __all__ = ["MixData", "SourceSpec"]
 
+DEFAULT_AUGMENT = AugmentOptions()
+
 
 @dataclass(frozen=True)
 class SourceSpec:
@@ -56,7 +58,7 @@ class MixData(LightningDataModule):
         sources: dict[str, SourceSpec],
         batch_size: int = 12,
         steps_per_epoch: int = 100,
-        augment: AugmentOptions | None = None,
+        augment: AugmentOptions = DEFAULT_AUGMENT,
         val_sources: dict[str, str] | None = None,
         test_sources: dict[str, str] | None = None,
         val_limit: int | None = None,
@@ -66,7 +68,7 @@ class MixData(LightningDataModule):
         super().__init__()
         self.root, self.sources = Path(root), sources
         self.batch_size, self.steps_per_epoch = batch_size, steps_per_epoch
-        self.augment = augment or AugmentOptions()
+        self.augment = augment
         self.val_sources, self.test_sources, self.val_limit = val_sources or {}, test_sources or {}, val_limit
         self.workers, self.seed = workers, seed
         for name, least in {"batch_size": 1, "workers": 0, "val_limit": 1}.items():
