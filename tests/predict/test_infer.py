@@ -1,0 +1,68 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from depthmix.predict import network_size, predict_image
+from depthmix.sample import Intrinsics
+from tests.predict.networks import FOCAL, same_input, trained
+
+GREY = np.full((48, 64, 3), 51, np.uint8)  # 0.2: a canonical depth of 1.8 m
+
+
+def camera(focal: float, image=GREY) -> Intrinsics:
+    return Intrinsics(focal, focal, (image.shape[1] - 1) / 2, (image.shape[0] - 1) / 2)
+
+
+def test_metres_follow_the_focal_length():
+    found = predict_image(trained(), GREY, camera(2 * FOCAL))
+    assert (found.kind, found.unit, found.focal_used) == ("metric depth", "m", 2 * FOCAL)
+    assert found.values == pytest.approx(3.6, rel=1e-5)
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+def test_metres_do_not_depend_on_the_size_of_the_photo(factor):
+    large = GREY.repeat(factor, 0).repeat(factor, 1)
+    found = predict_image(trained(), large, camera(2 * FOCAL * factor, large))
+    assert found.values.shape == large.shape[:2]
+    assert found.values == pytest.approx(3.6, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("metric", "given"),
+    [(False, True), (True, False), (False, False)],
+    ids=["relative", "no focal", "neither"],
+)
+def test_without_learned_metres_or_a_focal_length_nothing_claims_metres(metric, given):
+    found = predict_image(trained(metric=metric), GREY, camera(FOCAL) if given else None)
+    assert found.kind == "relative inverse depth, unknown scale and shift"
+    assert (found.unit, found.metric, found.focal_used) == ("none", False, None)
+    assert found.values == pytest.approx(1 / 1.8, rel=1e-5)
+
+
+def test_the_network_sees_its_training_area_with_the_aspect_ratio_kept():
+    seen = []
+    model = replace(trained(), net=same_input(seen))
+    predict_image(model, np.zeros((200, 100, 3), np.uint8))
+    height, width = seen[0].shape[-2:]
+    assert height / width == pytest.approx(2, rel=0.02)
+    assert height * width == pytest.approx(48 * 64, rel=0.02)
+
+
+def test_no_side_falls_below_what_a_network_can_take():
+    assert network_size((10, 10_000), 48, 64) == (32, 1753)
+    found = predict_image(trained(), np.zeros((4, 400, 3), np.uint8))
+    assert found.values.shape == (4, 400)
+
+
+def test_the_way_back_interpolates_ratios():
+    # Depth 1 m and 5 m side by side: half-way, log depth gives their geometric mean.
+    image = np.zeros((32, 32, 3), np.uint8)
+    image[:, 16:] = 255
+    shown = predict_image(trained(height=32, width=32), image, camera(FOCAL, image)).values
+    assert shown[0, 0] == pytest.approx(1)
+    assert shown[0, -1] == pytest.approx(5)
+    wide = np.repeat(np.repeat(image, 3, 0), 3, 1)
+    enlarged = predict_image(trained(height=32, width=32), wide, camera(3 * FOCAL, wide)).values[0]
+    assert enlarged[47] == pytest.approx(5 ** (1 / 3), rel=1e-3)
+    assert enlarged[48] == pytest.approx(5 ** (2 / 3), rel=1e-3)
