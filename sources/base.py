@@ -61,11 +61,15 @@ class Source(ABC):
     def __init__(self, root: str | Path, *, name: str) -> None:
         self.root = Path(root)
         self.name = name
-        if not self.root.is_dir():
-            hint = f"give the folder that holds {self.layout}"
-            raise BadSource("no such folder", file=self.root, sample=name, hint=hint)
+        self._check_root()
 
     layout: ClassVar[str] = "the raw data set"
+
+    def _check_root(self) -> None:
+        """Refuse a root that is no folder; a source that also reads archives overrides this."""
+        if not self.root.is_dir():
+            hint = f"give the folder that holds {self.layout}"
+            raise BadSource("no such folder", file=self.root, sample=self.name, hint=hint)
 
     @abstractmethod
     def keys(self) -> Sequence[str]:

@@ -1,0 +1,17 @@
+import pytest
+
+from depthmix.errors import BadSource
+from depthmix.sources.layout import files_by_stem
+
+
+def test_files_are_sorted_by_stem_and_others_left_out(tmp_path):
+    for name in ("b.PNG", "a-1.jpg", "a.jpeg", "notes.txt", ".hidden"):
+        (tmp_path / name).touch()
+    assert list(files_by_stem(tmp_path)) == ["a", "a-1", "b"]
+
+
+def test_two_files_of_one_stem_are_refused(tmp_path):
+    for name in ("a.jpg", "a.png"):
+        (tmp_path / name).touch()
+    with pytest.raises(BadSource, match=r"a\.png: has the same stem as a\.jpg"):
+        files_by_stem(tmp_path)
