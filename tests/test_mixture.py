@@ -1,0 +1,234 @@
+"""The mix follows its weights exactly, repeats nothing early, and can be entered at any step."""
+
+import itertools
+import math
+import random
+import time
+import tracemalloc
+from collections import Counter
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from depthmix.errors import ConfigError
+from depthmix.mixture import MixturePlan, MixtureSampler, Slot, permute, proportionate_turns
+
+SIZES = {"web": 10, "kitti": 3, "planes": 7}
+WEIGHTS = {"web": 2.0, "kitti": 1.0, "planes": 0.5}
+
+keys = st.lists(st.integers(0, 2**64 - 1), min_size=6, max_size=6)
+weights = st.lists(st.one_of(st.integers(1, 9), st.floats(0.01, 10)), min_size=1, max_size=8)
+
+
+def made(batch_size: int = 6, seed: int = 0) -> MixturePlan:
+    return MixturePlan(SIZES, WEIGHTS, batch_size, seed)
+
+
+def named(values: list[float]) -> dict[str, float]:
+    return {f"s{number}": value for number, value in enumerate(values)}
+
+
+def test_the_order_is_this_one_for_ever() -> None:
+    # Written down once: a change of this order breaks every checkpoint, so `describe` must change with it.
+    assert made().describe()["order"] == 1
+    order = [f"{slot.source[0]}{slot.index}{'*' * slot.epoch}" for slot in made().batch(0) + made().batch(7)]
+    assert " ".join(order) == "p2 k1 w5 w4 w1 k0 w4** k2**** w7** k0**** p6 w5**"
+
+
+@given(size=st.integers(1, 300), keys=keys)
+@settings(max_examples=60, deadline=None)
+def test_permute_visits_every_sample_once(size: int, keys: list[int]) -> None:
+    assert sorted(permute(position, size, keys) for position in range(size)) == list(range(size))
+
+
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_every_order_of_a_small_source_is_about_equally_likely(size: int) -> None:
+    draw = random.Random(0)
+    many_keys = [[draw.getrandbits(64) for _ in range(6)] for _ in range(1200)]
+    orders = Counter(tuple(permute(p, size, keys) for p in range(size)) for keys in many_keys)
+    expected = 1200 / math.factorial(size)
+    assert len(orders) == math.factorial(size)
+    assert all(abs(count - expected) < 5 * math.sqrt(expected) for count in orders.values())
+
+
+def test_neighbours_are_torn_apart_in_a_big_source() -> None:
+    places = [permute(position, 100_003, range(6)) for position in range(2000)]
+    steps = [abs(a - b) for a, b in itertools.pairwise(places)]
+    assert sum(steps) / len(steps) == pytest.approx(100_003 / 3, rel=0.1)
+
+
+@given(quanta=st.lists(st.integers(1, 60), min_size=1, max_size=9))
+@settings(max_examples=100, deadline=None)
+def test_no_prefix_of_the_turns_is_a_whole_turn_off(quanta: list[int]) -> None:
+    turns, places = proportionate_turns(tuple(quanta))
+    total, had = sum(quanta), [0] * len(quanta)
+    for count, k in enumerate(turns, start=1):
+        had[k] += 1
+        assert all(abs(had[j] * total - quanta[j] * count) < total for j in range(len(quanta)))
+    assert had == quanta
+    assert [[turn for turn in range(total) if turns[turn] == k] for k in range(len(quanta))] == list(
+        map(list, places)
+    )
+
+
+@given(values=weights, batch_size=st.integers(1, 16), seed=st.integers(0, 2**40))
+@settings(max_examples=25, deadline=None)
+def test_after_any_number_of_batches_no_source_is_a_whole_sample_off(
+    values: list[float], batch_size: int, seed: int
+) -> None:
+    plan = MixturePlan(dict.fromkeys(named(values), 5), named(values), batch_size, seed)
+    share, seen = plan.expected_share(), Counter[str]()
+    for step in range(30):
+        batch = plan.batch(step)
+        assert len(batch) == batch_size
+        seen.update(slot.source for slot in batch)
+        count = (step + 1) * batch_size
+        assert all(abs(seen[name] - share[name] * count) < 1 + 1e-9 for name in share)
+
+
+@given(values=weights)
+@settings(max_examples=60, deadline=None)
+def test_shares_are_the_weights_over_their_sum(values: list[float]) -> None:
+    plan = MixturePlan(dict.fromkeys(named(values), 1), named(values), 1)
+    for name, share in plan.expected_share().items():
+        assert share == pytest.approx(named(values)[name] / sum(values), abs=1 / 65536)
+    assert sum(plan.expected_share().values()) == pytest.approx(1)
+
+
+def test_short_decimal_weights_are_kept_exactly() -> None:
+    share = MixturePlan({"a": 1, "b": 1, "c": 1}, {"a": 0.1, "b": 0.2, "c": 0.6}, 1).expected_share()
+    assert share == {"a": float(Fraction(1, 9)), "b": float(Fraction(2, 9)), "c": float(Fraction(6, 9))}
+
+
+@given(seed=st.integers(0, 2**40), size=st.integers(1, 25))
+@settings(max_examples=30, deadline=None)
+def test_a_source_is_seen_whole_before_anything_of_it_comes_again(seed: int, size: int) -> None:
+    plan = MixturePlan({"one": size, "other": 4}, {"one": 3, "other": 1}, 4, seed)
+    slots = [slot for step in range(40) for slot in sorted(plan.batch(step), key=lambda slot: slot.epoch)]
+    mine = [slot for slot in slots if slot.source == "one"]
+    for epoch in range(len(mine) // size):
+        part = mine[epoch * size : (epoch + 1) * size]
+        assert sorted(slot.index for slot in part) == list(range(size))
+        assert {slot.epoch for slot in part} == {epoch}
+
+
+def test_each_epoch_seed_and_source_has_an_order_of_its_own() -> None:
+    sizes, even = {"a": 50, "b": 50}, {"a": 1.0, "b": 1.0}
+    orders = set()
+    for seed in (0, 1):
+        slots = [slot for step in range(20) for slot in MixturePlan(sizes, even, 10, seed).batch(step)]
+        for name, epoch in itertools.product(sizes, (0, 1)):
+            part = [slot.index for slot in slots if (slot.source, slot.epoch) == (name, epoch)]
+            assert len(part) == 50
+            orders.add(tuple(part))
+    assert len(orders) == 8
+
+
+def test_sources_do_not_keep_their_places_inside_the_batch() -> None:
+    firsts = Counter(made().batch(step)[0].source for step in range(300))
+    assert all(firsts[name] > 20 for name in SIZES)
+
+
+@given(step=st.integers(0, 10**12), batch_size=st.integers(1, 12))
+@settings(max_examples=40, deadline=None)
+def test_any_step_can_be_entered_directly(step: int, batch_size: int) -> None:
+    one, same = made(batch_size), made(batch_size)
+    same.batch(step + 1)
+    assert one.batch(step) == same.batch(step)
+
+
+def test_the_order_in_which_sources_are_listed_does_not_matter() -> None:
+    other = MixturePlan(dict(reversed(SIZES.items())), dict(reversed(WEIGHTS.items())), 6)
+    assert other == made()
+    assert other.batch(3) == made().batch(3)
+    assert other.fingerprint() == made().fingerprint()
+
+
+def test_another_plan_has_another_fingerprint() -> None:
+    plans = [
+        made(),
+        made(batch_size=7),
+        made(seed=1),
+        MixturePlan({**SIZES, "web": 11}, WEIGHTS, 6),
+        MixturePlan(SIZES, {**WEIGHTS, "web": 2.5}, 6),
+    ]
+    assert len({plan.fingerprint() for plan in plans}) == len(plans)
+
+
+def test_a_billion_samples_in_fifty_sources_cost_nothing() -> None:
+    sizes = {f"s{number}": 10**9 - number for number in range(50)}
+    tracemalloc.start()
+    began = time.process_time()
+    plan = MixturePlan(sizes, {name: math.sqrt(size) % 7 + 0.1 for name, size in sizes.items()}, 96)
+    batches = [plan.batch(step) for step in (0, 10**6, 10**9)]
+    used, peak = time.process_time() - began, tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert all(0 <= slot.index < sizes[slot.source] for batch in batches for slot in batch)
+    assert peak < 16 << 20
+    assert used < 5  # measured: 0.1 s, and several times that under tracemalloc
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 6])
+def test_any_number_of_ranks_sees_the_same_global_batches(world: int) -> None:
+    samplers = [MixtureSampler(made(), 5, rank, world) for rank in range(world)]
+    for epoch in (0, 2):
+        for sampler in samplers:
+            sampler.set_epoch(epoch)
+        for step, parts in enumerate(zip(*samplers, strict=True)):
+            together: list[Slot | None] = [None] * 6
+            for rank, part in enumerate(parts):
+                together[rank::world] = part
+            assert together == made().batch(epoch * 5 + step)
+
+
+def test_the_sampler_begins_where_it_is_told_once() -> None:
+    sampler = MixtureSampler(made(), 5)
+    whole = list(sampler)
+    sampler.start = 3
+    assert list(sampler) == whole[3:]
+    assert list(sampler) == whole
+    assert len(sampler) == 5
+
+
+def test_lightning_finds_set_epoch() -> None:
+    from lightning.fabric.utilities.data import _set_sampler_epoch
+    from torch.utils.data import DataLoader
+
+    sampler = MixtureSampler(made(), 5)
+    _set_sampler_epoch(DataLoader([0], batch_sampler=sampler), 4)  # type: ignore[arg-type]
+    assert sampler.epoch == 4
+
+
+@pytest.mark.parametrize(
+    ("sizes", "weights", "more", "text"),
+    [
+        ({}, {}, {}, "sources: the mix has no source; name at least one prepared source"),
+        ({"a": 0}, {"a": 1}, {}, "sources.a: has no samples; prepare it again, or leave it out"),
+        ({"a/b": 1}, {"a/b": 1}, {}, "sources.a/b: a name holds letters, digits, _ and - only; rename it"),
+        ({"a": 1}, {"b": 1}, {}, "sources: ['a', 'b'] must have both a size and a weight"),
+        ({"a": 1}, {"a": 0}, {}, "sources.a.weight: must be positive and finite, got 0; leave"),
+        ({"a": 1}, {"a": -1}, {}, "sources.a.weight: must be positive and finite, got -1"),
+        ({"a": 1}, {"a": math.nan}, {}, "sources.a.weight: must be positive and finite, got nan"),
+        ({"a": 1}, {"a": math.inf}, {}, "sources.a.weight: must be positive and finite, got inf"),
+        ({"a": 1, "b": 1}, {"a": 1, "b": 1e-9}, {}, "sources.b.weight: 1e-09 is less than 1/65536 of all"),
+        ({"a": 1}, {"a": 1}, {"batch_size": 0}, "batch_size: must be at least 1, got 0"),
+        ({"a": 1}, {"a": 1}, {"seed": -1}, "seed: must not be negative, got -1"),
+    ],
+)
+def test_an_impossible_mix_is_named(
+    sizes: dict[str, int], weights: dict[str, float], more: dict[str, int], text: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        MixturePlan(sizes, weights, **{"batch_size": 4, **more})
+    assert str(caught.value).startswith(text)
+
+
+def test_a_batch_that_cannot_be_split_is_named() -> None:
+    with pytest.raises(ConfigError) as caught:
+        MixtureSampler(made(), 5, rank=0, world=4)
+    reason = "batch_size: 6 samples cannot be split evenly over 4 processes; it counts all processes; take 8"
+    assert str(caught.value) == reason
+    with pytest.raises(ConfigError, match="steps_per_epoch: must be at least 1, got 0"):
+        MixtureSampler(made(), 0)
