@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from depthmix.errors import BadSample, BadSource, ConfigError, CorruptShard, StorageError
 from depthmix.prepare.describe import changes, describe
@@ -23,6 +23,8 @@ from depthmix.store.writer import ROOT, ShardWriter, Skipped, remove_set
 __all__ = ["PrepareReport", "Progress", "prepare"]
 
 log = logging.getLogger(__name__)
+
+MEBIBYTE: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ def prepare(
         existing = _existing(out, metadata, combine(inputs), overwrite)
         if existing is not None:
             return _report(existing, started)
-        writer = ShardWriter(out, metadata, shard_mb << 20)
+        writer = ShardWriter(out, metadata, shard_mb * MEBIBYTE)
         budget = Budget(job, len(keys), on_bad, max_bad_fraction)
         _fill(writer, job, keys, inputs, workers, budget, progress)
         writer.close(combine(inputs))

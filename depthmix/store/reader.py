@@ -1,6 +1,7 @@
 """Read a prepared set by its records, without libhdf5 in the way, and check every byte that is used."""
 
 import hashlib
+import operator
 import os
 import re
 import zlib
@@ -34,6 +35,9 @@ class _File:
 
     def __init__(self, path: Path) -> None:
         self.number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def read(self, length: int, start: int) -> memoryview:
+        return memoryview(os.pread(self.number, length, start))
 
     def __del__(self) -> None:
         # Missing when the open failed; closed here so that no reader can meet a reused number.
@@ -126,7 +130,7 @@ class ShardSet:
         return problems + self._verify_folder()
 
     def _locate(self, index: int) -> tuple[int, int]:
-        wanted = index + len(self) if index < 0 else index
+        wanted = operator.index(index) + (len(self) if index < 0 else 0)
         if not 0 <= wanted < len(self):
             raise IndexError(f"sample {index} of {len(self)} in {self.root}")
         number = bisect_right(self._ends, wanted)
@@ -151,9 +155,9 @@ class ShardSet:
             raise CorruptShard(
                 f"expected {shard.size} bytes, got {found}", file=shard.path, field="size", hint=HINT
             )
-        while len(self._files) >= MAX_OPEN:
+        for oldest in list(self._files)[: len(self._files) + 1 - MAX_OPEN]:
             # Dropping the object is enough: a thread that still reads from it keeps it alive.
-            self._files.pop(next(iter(self._files)), None)
+            self._files.pop(oldest, None)
         self._files[number] = file
         return file
 
@@ -162,7 +166,7 @@ class ShardSet:
         offsets, lengths, sums = (column[row].tolist() for column in _columns(shard.index))
         start, end = min(offsets), max(map(sum, zip(offsets, lengths, strict=True)))
         with storage_errors(shard.path):
-            data = memoryview(os.pread(self._open(number, shard).number, end - start, start))
+            data = self._open(number, shard).read(end - start, start)
         blobs = {}
         for field, offset, length, expected in zip(FIELDS, offsets, lengths, sums, strict=True):
             blobs[field] = data[offset - start : offset - start + length]

@@ -1,0 +1,308 @@
+import json
+import multiprocessing
+import os
+import pickle
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from depthmix.errors import CorruptShard, DepthmixError, StorageError
+from depthmix.prepare import prepare
+from depthmix.sample import LabelKind, Quality
+from depthmix.sources.base import SourceCard
+from depthmix.store import reader
+from depthmix.store.reader import ShardSet
+from depthmix.store.record import pack_record
+from tests.store.helpers import TinySource, make_raw
+
+COUNT = 7
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return TinySource(make_raw(tmp_path_factory.mktemp("raw"), COUNT))
+
+
+@pytest.fixture(scope="module")
+def pristine(source, tmp_path_factory):
+    """Three shards: the shard size is so small that three samples fill one."""
+    out = tmp_path_factory.mktemp("prepared") / "tiny"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("depthmix.prepare.run.MEBIBYTE", 6000)
+        prepare(source, out, shard_mb=1)
+    assert len(list(out.glob("*.h5"))) == 3
+    return out
+
+
+@pytest.fixture
+def root(pristine, tmp_path):
+    return shutil.copytree(pristine, tmp_path / "tiny")
+
+
+def read_all(root):
+    return [contents(sample) for sample in ShardSet(root)]
+
+
+def contents(sample):
+    arrays = [getattr(sample, name) for name in ("image", "target", "valid", "sky", "planes", "sigma")]
+    return (sample.key, *(array.tobytes() for array in arrays), sample.intrinsics)
+
+
+def test_samples_come_back_with_their_tags(root, source):
+    shards = ShardSet(root)
+    assert len(shards) == COUNT
+    assert shards.keys == tuple(source.keys())
+    for index, raw in enumerate(source):
+        sample = shards[index]
+        assert sample.name == raw.name
+        assert (sample.kind, sample.quality, sample.intrinsics) == (raw.kind, raw.quality, raw.intrinsics)
+        assert (sample.valid == raw.valid).all()
+        assert (sample.planes == raw.planes).all()
+        assert sample.target == pytest.approx(raw.target, rel=5e-5)
+
+
+def test_indices_work_like_those_of_a_list(root):
+    shards = ShardSet(root)
+    assert shards[-1].key == shards.keys[-1]
+    assert shards[np.int64(2)].key == shards.keys[2]
+    for outside in (COUNT, -COUNT - 1):
+        with pytest.raises(IndexError, match=f"sample {outside} of {COUNT}"):
+            shards[outside]
+
+
+def test_card_and_record_are_there(root, source):
+    shards = ShardSet(root)
+    assert SourceCard(**shards.card) == source.card
+    assert (shards.card["kind"], shards.card["quality"]) == (LabelKind.METRIC_DEPTH, Quality.HIGH)
+    assert shards.info["skipped"] == []
+    assert shards.info["count"] == COUNT
+    assert shards.info["schema"] == 1
+
+
+def test_a_set_is_pickled_without_open_files_and_small(root):
+    shards = ShardSet(root)
+    expected = contents(shards[4])
+    assert shards.keys
+    packed = pickle.dumps(shards)
+    assert len(packed) < 10_000
+    again = pickle.loads(packed)
+    assert not again._files
+    assert not again._shards
+    assert contents(again[4]) == expected
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_set_can_be_read_on_both_sides_of_a_fork_and_of_a_spawn(root):
+    shards = ShardSet(root)
+    expected = [contents(shards[index]) for index in range(COUNT)]
+    for method in ("fork", "spawn"):
+        with multiprocessing.get_context(method).Pool(2) as pool:
+            found = pool.map(_read, [(shards, index) for index in range(COUNT)], chunksize=1)
+        assert found == expected
+        assert [contents(shards[index]) for index in range(COUNT)] == expected
+
+
+def _read(job):
+    shards, index = job
+    return contents(shards[index])
+
+
+def test_threads_share_a_set_even_when_few_files_may_stay_open(root, monkeypatch):
+    monkeypatch.setattr(reader, "MAX_OPEN", 1)
+    shards = ShardSet(root)
+    expected = read_all(root)
+    order = np.random.default_rng(0).integers(0, COUNT, 200)
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda index: contents(shards[index]), order)) == [expected[i] for i in order]
+    assert len(shards._files) <= 4
+
+
+def open_files():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts descriptors through /proc")
+def test_open_files_are_closed_with_the_set(root):
+    before = open_files()
+    shards = ShardSet(root)
+    assert [sample.key for sample in shards] == list(shards.keys)
+    assert open_files() == before + 3
+    del shards
+    assert open_files() == before
+
+
+def test_verify_finds_nothing_in_a_sound_set(root):
+    assert ShardSet(root).verify() == []
+
+
+def test_a_flipped_bit_in_a_field_names_file_sample_and_field(root):
+    shards = ShardSet(root)
+    index = shards._shard(1).index
+    flip(root / "00001.h5", int(index.offsets[0, 1]) + 30, 2)
+    with pytest.raises(CorruptShard) as caught:
+        shards[3]
+    assert (caught.value.file, caught.value.sample, caught.value.field) == (
+        root / "00001.h5",
+        "tiny/003",
+        "target",
+    )
+    assert "run prepare again" in str(caught.value)
+    assert contents(shards[4])
+    (problem,) = shards.verify()
+    assert problem.startswith(f"{root / '00001.h5'}: sha256 differs from the record, samples tiny/003;")
+
+
+def test_every_mutant_is_found_by_verify_and_by_reading_where_a_value_would_change(pristine, tmp_path):
+    expected = read_all(pristine)
+    random = np.random.default_rng(7)
+    by_reading = 0
+    for number in range(300):
+        root = shutil.copytree(pristine, tmp_path / "mutant")
+        what = mutate(root, random)
+        assert found_by_verify(root), f"mutant {number}: {what}"
+        found = read_or_error(root)
+        assert isinstance(found, DepthmixError) or found == expected, f"mutant {number}: {what}"
+        by_reading += isinstance(found, DepthmixError)
+        shutil.rmtree(root)
+    assert by_reading > 100
+
+
+def mutate(root, random):
+    """Flip a bit, swap 0x0000 and 0xFFFF, zero a sector, cut, lengthen, or swap two files."""
+    files = sorted(root.iterdir())
+    # The quarantine list of this set is empty, so nothing can be flipped in it.
+    path = (
+        files[random.integers(len(files))] if random.random() < 0.4 else root / f"0000{random.integers(3)}.h5"
+    )
+    kind = random.choice(["bit", "bit", "bit", "word", "zero", "cut", "longer", "gone", "swap"])
+    data = bytearray(path.read_bytes())
+    if kind == "gone":
+        path.unlink()
+    elif kind == "swap":
+        other = next(file for file in files if file != path and file.read_bytes() != data)
+        path.write_bytes(other.read_bytes())
+        other.write_bytes(data)
+    elif kind == "longer" or not data:
+        path.write_bytes(bytes(data) + b"\0")
+    else:
+        position = int(random.integers(len(data)))
+        if kind == "bit":
+            data[position] ^= 1 << int(random.integers(8))
+        elif kind == "word":
+            data[position : position + 2] = (
+                b"\xff\xff" if data[position : position + 2] == b"\0\0" else b"\0\0"
+            )
+        elif kind == "zero":
+            data[position : position + 64] = b"\x5a" * len(data[position : position + 64])
+        else:
+            del data[position:]
+        if bytes(data) == path.read_bytes():
+            data[position] ^= 1
+        path.write_bytes(data)
+    return f"{kind} in {path.name}"
+
+
+def read_or_error(root):
+    try:
+        return read_all(root)
+    except DepthmixError as error:
+        return error
+
+
+def found_by_verify(root):
+    try:
+        return bool(ShardSet(root).verify())
+    except DepthmixError as error:
+        return str(root) in str(error)
+
+
+def flip(path, position, bit):
+    data = bytearray(path.read_bytes())
+    data[position] ^= 1 << bit
+    path.write_bytes(data)
+
+
+def test_a_truncated_shard_is_refused_before_anything_is_read_from_it(root):
+    path = root / "00000.h5"
+    size = path.stat().st_size
+    os.truncate(path, size - 1)
+    with pytest.raises(CorruptShard, match=f"size: expected {size} bytes, got {size - 1}; remove this file"):
+        ShardSet(root)[0]
+
+
+def test_a_shard_cut_while_it_is_open_is_noticed(root):
+    shards = ShardSet(root)
+    assert shards[2].key == "002"
+    os.truncate(root / "00000.h5", 3000)
+    with pytest.raises(CorruptShard, match="tiny/002: image: checksum is"):
+        shards[2]
+
+
+def test_a_missing_shard_is_named_and_the_others_can_be_read(root):
+    (root / "00001.h5").unlink()
+    shards = ShardSet(root)
+    with pytest.raises(StorageError, match=r"00001\.h5: No such file or directory"):
+        shards[3]
+    assert shards[0].key == "000"
+    assert "00001.h5" in shards.verify()[0]
+
+
+def test_a_record_edited_by_hand_is_noticed(root):
+    path = root / "00001.json"
+    path.write_text(path.read_text().replace("003", "033", 1))
+    with pytest.raises(CorruptShard, match=r"00001\.json: proof: the record does not match"):
+        ShardSet(root)[3]
+
+
+def test_a_shard_and_its_record_from_another_place_are_noticed(root):
+    for suffix in (".h5", ".json"):
+        shutil.copy(root / f"00000{suffix}", root / f"00001{suffix}")
+    with pytest.raises(CorruptShard, match="expected proof"):
+        ShardSet(root)[3]
+
+
+def test_a_stray_shard_and_a_changed_quarantine_list_are_problems(root):
+    shutil.copy(root / "00000.h5", root / "00007.h5")
+    (root / "quarantine.jsonl").write_text("{}\n")
+    quarantine, stray = ShardSet(root).verify()
+    assert "quarantine.jsonl: differs from the list in index.json" in quarantine
+    assert "00007.h5: belongs to no record; remove it" in stray
+
+
+def test_a_folder_without_a_set_says_what_to_do(tmp_path, root):
+    with pytest.raises(StorageError, match="no prepared set here; run `depthmix prepare`"):
+        ShardSet(tmp_path / "nowhere")
+    (root / "index.json").unlink()
+    with pytest.raises(StorageError, match="prepare has not finished here"):
+        ShardSet(root)
+
+
+def reseal(root, change):
+    """Change the root record and give it a proof that is right, as a stranger could."""
+    body = json.loads((root / "index.json").read_text())
+    del body["proof"]
+    change(body)
+    (root / "index.json").write_bytes(pack_record(body))
+
+
+@pytest.mark.parametrize("name", ["../tiny/00000.h5", "/etc/passwd", "00000.h5\n", "a.h5"])
+def test_a_made_up_record_cannot_lead_out_of_its_folder(root, name):
+    reseal(root, lambda body: body["shards"][0].update(file=name))
+    with pytest.raises(CorruptShard, match="not a record of a prepared set"):
+        ShardSet(root)
+
+
+@pytest.mark.parametrize("missing", ["card", "options", "shards", "count", "skipped"])
+def test_a_made_up_record_without_a_part_is_refused(root, missing):
+    reseal(root, lambda body: body.pop(missing))
+    with pytest.raises(CorruptShard, match=missing):
+        ShardSet(root)
+
+
+def test_a_newer_schema_is_refused_by_name(root):
+    reseal(root, lambda body: body.update(schema=2))
+    with pytest.raises(StorageError, match="has schema 2, this version reads 1; update depthmix"):
+        ShardSet(root)

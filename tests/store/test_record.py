@@ -1,0 +1,143 @@
+import errno
+import fcntl
+import json
+import os
+
+import pytest
+
+from depthmix.errors import CorruptShard, StorageError
+from depthmix.store.record import commit, own_folder, pack_record, proof_of, read_record
+
+
+def test_commit_puts_the_bytes_in_place_and_leaves_nothing_else(tmp_path):
+    commit(tmp_path / "a", b"old")
+    commit(tmp_path / "a", b"new" * 10)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"new" * 10}
+
+
+def test_commit_syncs_the_file_before_the_rename_and_the_folder_after_it(tmp_path, monkeypatch):
+    calls = []
+    for name in ("write", "fsync", "replace"):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *a, real=real, name=name: (calls.append(name), real(*a))[1])
+    commit(tmp_path / "a", b"bytes")
+    assert calls == ["write", "fsync", "replace", "fsync"]
+
+
+def test_commit_goes_on_after_a_short_write(tmp_path, monkeypatch):
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda handle, data: real(handle, data[:3]))
+    commit(tmp_path / "a", b"0123456789")
+    assert (tmp_path / "a").read_bytes() == b"0123456789"
+
+
+@pytest.mark.parametrize("call", ["write", "fsync", "replace", "open"])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EROFS, errno.EMFILE])
+def test_any_refusal_is_one_storage_error_and_keeps_the_old_file(tmp_path, monkeypatch, call, number):
+    commit(tmp_path / "a", b"old")
+
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, refuse)
+        with pytest.raises(StorageError) as caught:
+            commit(tmp_path / "a", b"new")
+    assert str(caught.value).startswith(f"{tmp_path / 'a'}: {os.strerror(number)}")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"old"}
+
+
+def test_a_write_that_lies_is_noticed_before_the_file_gets_its_name(tmp_path, monkeypatch):
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda handle, data: (real(handle, b"\0" * len(data)), len(data))[1])
+    with pytest.raises(StorageError, match="gave back other bytes"):
+        commit(tmp_path / "a", b"bytes")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_says_what_to_do(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", refuse)
+    with pytest.raises(
+        StorageError, match="No space left on device; free some space and run the same command again"
+    ):
+        commit(tmp_path / "a", b"x")
+
+
+def test_record_is_json_that_anyone_can_read_and_comes_back(tmp_path):
+    body = {"schema": 1, "name": "täst", "list": [1, 2.5, None, "</script>"]}
+    for indent in (None, 1):
+        (tmp_path / "r.json").write_bytes(pack_record(body, indent=indent))
+        assert read_record(tmp_path / "r.json") == body
+        assert {**body, "proof": proof_of(pack_record(body, indent=indent))} == json.loads(
+            (tmp_path / "r.json").read_text()
+        )
+
+
+def test_every_flipped_bit_of_a_record_is_noticed(tmp_path):
+    path, packed = tmp_path / "r.json", pack_record({"schema": 1, "shards": [{"size": 123}]})
+    for position in range(len(packed)):
+        for bit in (0, 3, 7):
+            damaged = bytearray(packed)
+            damaged[position] ^= 1 << bit
+            path.write_bytes(damaged)
+            with pytest.raises(CorruptShard, match="does not match its own proof"):
+                read_record(path)
+
+
+def test_a_cut_or_longer_or_empty_record_is_noticed(tmp_path):
+    path, packed = tmp_path / "r.json", pack_record({"schema": 1})
+    for damaged in (b"", packed[:-1], packed[:20], packed + b"\n", b"[]"):
+        path.write_bytes(damaged)
+        with pytest.raises(CorruptShard, match="remove it and run prepare again"):
+            read_record(path)
+
+
+def test_a_sound_record_that_is_not_the_expected_one_is_noticed(tmp_path):
+    (tmp_path / "r.json").write_bytes(pack_record({"schema": 1}))
+    with pytest.raises(CorruptShard, match=r"expected proof 000000000000, got [0-9a-f]{12}"):
+        read_record(tmp_path / "r.json", proof="0" * 64)
+
+
+def test_a_missing_record_is_a_storage_error(tmp_path):
+    with pytest.raises(StorageError, match=r"r\.json: No such file or directory"):
+        read_record(tmp_path / "r.json")
+
+
+def test_second_writer_in_one_folder_is_refused(tmp_path):
+    first, second = own_folder(tmp_path / "out"), own_folder(tmp_path / "out")
+    with first, pytest.raises(StorageError, match="another process prepares data"), second:
+        pytest.fail("two writers at once")
+
+
+def test_folder_is_free_again_after_an_error_and_an_empty_one_is_removed(tmp_path):
+    with pytest.raises(KeyboardInterrupt), own_folder(tmp_path / "out"):
+        raise KeyboardInterrupt
+    assert not (tmp_path / "out").exists()
+    with own_folder(tmp_path / "out"):
+        commit(tmp_path / "out" / "a", b"x")
+    assert (tmp_path / "out" / "a").exists()
+
+
+def test_temporary_files_of_a_killed_run_are_removed(tmp_path):
+    (tmp_path / ".00000.h5.12-ab.tmp").write_bytes(b"half")
+    with own_folder(tmp_path):
+        assert not list(tmp_path.iterdir())
+
+
+def test_a_file_system_without_locks_is_used_with_a_warning(tmp_path, monkeypatch, caplog):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with own_folder(tmp_path / "out"):
+        pass
+    assert "cannot be locked (No locks available)" in caplog.text
+
+
+def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="Not a directory"), own_folder(tmp_path / "file" / "out"):
+        pytest.fail("no folder here")

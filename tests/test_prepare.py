@@ -1,0 +1,443 @@
+import errno
+import json
+import logging
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from depthmix.errors import BadSample, BadSource, ConfigError, StorageError
+from depthmix.prepare import Progress, cover, prepare
+from depthmix.store import CodecOptions, ShardSet
+from tests.store.helpers import SIZE, BuggySource, DyingSource, TinySource, make_raw, tree
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def raw(tmp_path):
+    return make_raw(tmp_path / "raw", 9)
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch):
+    """Let `shard_mb` count kilobytes, so that tiny sets have several shards."""
+    monkeypatch.setattr("depthmix.prepare.run.MEBIBYTE", 1000)
+
+
+def test_a_prepared_set_holds_every_sample_in_the_order_of_the_source(raw, tmp_path):
+    source = TinySource(raw)
+    report = prepare(source, tmp_path / "out", shard_mb=6)
+    shards = ShardSet(tmp_path / "out")
+    assert shards.keys == tuple(source.keys())
+    assert (report.count, report.skipped, report.reused) == (9, [], False)
+    assert report.bytes == sum(path.stat().st_size for path in (tmp_path / "out").glob("*.h5"))
+    names = ["00000.h5", "00000.json", "00001.h5", "00001.json", "00002.h5", "00002.json"]
+    assert sorted(tree(tmp_path / "out")) == [*names, "index.json", "quarantine.jsonl"]
+    assert shards.verify() == []
+
+
+def test_root_record_says_what_the_set_was_made_from(raw, tmp_path):
+    prepare(TinySource(raw), tmp_path / "out", size=(8, 8))
+    info = json.loads((tmp_path / "out" / "index.json").read_text())
+    assert (info["schema"], info["name"], info["count"], info["size"]) == (1, "tiny", 9, [8, 8])
+    assert info["card"]["kind"] == "METRIC_DEPTH"
+    assert info["card"]["quality"] == "HIGH"
+    assert info["options"]["codec"] == {"image": "jpeg", "label": "code16"}
+    assert info["options"]["adapter"] == "tests.store.helpers:TinySource"
+    assert str(tmp_path) not in json.dumps(info)
+
+
+def test_worker_count_and_place_and_time_leave_no_trace_in_the_bytes(tmp_path):
+    first = TinySource(make_raw(tmp_path / "raw", 9, bad=[4]))
+    prepare(first, tmp_path / "serial", shard_mb=6)
+    moved = TinySource(shutil.copytree(tmp_path / "raw", tmp_path / "elsewhere" / "moved"))
+    prepare(moved, tmp_path / "pool", shard_mb=6, workers=2)
+    assert tree(tmp_path / "serial") == tree(tmp_path / "pool")
+
+
+def test_samples_are_fitted_to_the_size_and_the_camera_follows(raw, tmp_path):
+    prepare(TinySource(raw), tmp_path / "out", size=(6, 6), codec=CodecOptions("png", "float32"))
+    shards = ShardSet(tmp_path / "out")
+    assert {sample.size for sample in shards} == {(6, 6)}
+    # 12 x 16 halves to 6 x 8 and loses one column on each side.
+    assert shards[0].intrinsics == shards[3].intrinsics
+    camera = shards[0].intrinsics
+    assert (camera.fx, camera.fy, camera.cx, camera.cy) == (10, 10, (7.5 + 0.5) / 2 - 0.5 - 1, 2.5)
+
+
+@pytest.mark.parametrize("size", [(6, 6), (5, 16), (12, 3), (24, 30), (13, 17), (1, 1)])
+def test_cover_always_ends_in_exactly_the_size(raw, size):
+    dense = TinySource(raw).read("000")
+    full = dense.replaced(
+        target=np.ones(SIZE, np.float32),
+        valid=np.ones(SIZE, bool),
+        sky=np.zeros(SIZE, bool),
+        sigma=np.ones(SIZE, np.float32),
+    )
+    assert cover(full, size).size == size
+
+
+def test_a_finished_set_is_left_as_it_is(raw, tmp_path):
+    prepare(TinySource(raw), tmp_path / "out")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+    for overwrite in (False, True):
+        report = prepare(TinySource(raw), tmp_path / "out", overwrite=overwrite)
+        assert (report.reused, report.count) == (True, 9)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"size": (8, 8)}, r"size: was null, now \[8, 8\]"),
+        ({"codec": CodecOptions(label="float32")}, 'options.codec.label: was "code16", now "float32"'),
+        ({"shard_mb": 3}, "options.shard_mb: was 64, now 3"),
+    ],
+)
+def test_other_options_are_refused_by_name_and_replace_the_set_only_when_asked(raw, tmp_path, change, named):
+    prepare(TinySource(raw), tmp_path / "out")
+    before = tree(tmp_path / "out")
+    with pytest.raises(StorageError, match=f"holds a set made otherwise: {named}; .*--overwrite"):
+        prepare(TinySource(raw), tmp_path / "out", **change)
+    assert tree(tmp_path / "out") == before
+    prepare(TinySource(raw), tmp_path / "out", overwrite=True, **change)
+    prepare(TinySource(raw), tmp_path / "fresh", **change)
+    assert tree(tmp_path / "out") == tree(tmp_path / "fresh")
+
+
+def test_changed_raw_files_are_refused_even_when_size_and_time_are_the_same(raw, tmp_path):
+    prepare(TinySource(raw), tmp_path / "out")
+    path = raw / "004.npy"
+    data, times = bytearray(path.read_bytes()), path.stat()
+    data[-1] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    with pytest.raises(StorageError, match="holds a set made otherwise: raw files: was"):
+        prepare(TinySource(raw), tmp_path / "out")
+
+
+def test_changed_adapter_is_refused(raw, tmp_path, monkeypatch):
+    prepare(TinySource(raw), tmp_path / "out")
+    monkeypatch.setattr("depthmix.prepare.describe._code_digest", lambda kind: "other code")
+    with pytest.raises(StorageError, match=r"options\.adapter_code: was"):
+        prepare(TinySource(raw), tmp_path / "out")
+
+
+def test_a_damaged_set_is_completed_to_the_same_bytes(raw, tmp_path, caplog):
+    out = tmp_path / "out"
+    prepare(TinySource(raw), out, shard_mb=6)
+    sound = tree(out)
+    for name in sound:
+        for damage in (lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes() + b"x")):
+            damage(out / name)
+            caplog.clear()
+            with caplog.at_level(logging.WARNING):
+                assert not prepare(TinySource(raw), out, shard_mb=6).reused
+            assert tree(out) == sound
+            assert name == "index.json" or "is damaged and is completed again" in caplog.text
+
+
+def test_finished_shards_of_a_stopped_run_are_kept_and_not_written_again(raw, tmp_path):
+    prepare(TinySource(raw), tmp_path / "whole", shard_mb=6)
+
+    def stop(now):
+        if now.done == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(TinySource(raw), tmp_path / "out", shard_mb=6, progress=stop)
+    assert sorted(tree(tmp_path / "out")) == ["00000.h5", "00000.json", "00001.h5", "00001.json"]
+    kept = (tmp_path / "out" / "00000.h5").stat().st_ino
+    seen = []
+    prepare(TinySource(raw), tmp_path / "out", shard_mb=6, progress=seen.append)
+    assert seen[0].done == 7  # six samples lie in the two finished shards
+    assert (tmp_path / "out" / "00000.h5").stat().st_ino == kept
+    assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+
+
+def test_shards_of_an_abandoned_run_with_other_files_leave_no_trace(raw, tmp_path):
+    prepare(TinySource(raw), tmp_path / "out", shard_mb=3)
+    (tmp_path / "out" / "index.json").unlink()
+    for number in (2, 5, 6, 7, 8):
+        (raw / f"00{number}.npy").unlink()
+    prepare(TinySource(raw), tmp_path / "out", shard_mb=3)
+    prepare(TinySource(raw), tmp_path / "fresh", shard_mb=3)
+    assert tree(tmp_path / "out") == tree(tmp_path / "fresh")
+
+
+def test_a_part_filled_last_shard_grows_when_samples_are_added(raw, tmp_path):
+    late = (raw / "008.npy").rename(tmp_path / "late.npy")
+    prepare(TinySource(raw), tmp_path / "out", shard_mb=6)
+    (tmp_path / "out" / "index.json").unlink()
+    late.rename(raw / "008.npy")
+    prepare(TinySource(raw), tmp_path / "out", shard_mb=6)
+    prepare(TinySource(raw), tmp_path / "fresh", shard_mb=6)
+    assert tree(tmp_path / "out") == tree(tmp_path / "fresh")
+
+
+def test_bad_samples_are_left_out_and_listed_with_file_and_reason(tmp_path):
+    raw = make_raw(tmp_path / "raw", 20, bad=[0, 19])
+    nothing_valid = np.load(raw / "001.npy")
+    nothing_valid[1] = 0
+    np.save(raw / "007.npy", nothing_valid)
+    report = prepare(TinySource(raw), tmp_path / "out", max_bad_fraction=0.15, shard_mb=6)
+    expected = [
+        {"key": "000", "file": "000.npy", "reason": "not an array file"},
+        {"key": "007", "file": "007.npy", "reason": "valid: 0 of 192 pixels are valid"},
+        {"key": "019", "file": "019.npy", "reason": "not an array file"},
+    ]
+    lines = (tmp_path / "out" / "quarantine.jsonl").read_text().splitlines()
+    shards = ShardSet(tmp_path / "out")
+    assert [json.loads(line) for line in lines] == shards.info["skipped"] == expected
+    assert [skip.key for skip in report.skipped] == ["000", "007", "019"]
+    assert len(shards) == report.count == 17
+    assert not {"000", "007", "019"} & set(shards.keys)
+
+
+def test_bad_samples_in_finished_shards_are_counted_again_after_a_stop(tmp_path):
+    raw = make_raw(tmp_path / "raw", 20, bad=[0])
+    prepare(TinySource(raw), tmp_path / "out", shard_mb=6)
+    whole = tree(tmp_path / "out")
+    (tmp_path / "out" / "index.json").unlink()
+    assert [skip.key for skip in prepare(TinySource(raw), tmp_path / "out", shard_mb=6).skipped] == ["000"]
+    assert tree(tmp_path / "out") == whole
+    (tmp_path / "out" / "index.json").unlink()
+    with pytest.raises(BadSample):
+        prepare(TinySource(raw), tmp_path / "out", shard_mb=6, on_bad="error")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_on_bad_error_stops_at_the_first_one(tmp_path, workers):
+    raw = make_raw(tmp_path / "raw", 9, bad=[3])
+    with pytest.raises(BadSample) as caught:
+        prepare(TinySource(raw), tmp_path / "out", on_bad="error", workers=workers)
+    assert str(caught.value) == (
+        f"{raw / '003.npy'}: tiny/003: not an array file; "
+        'repair or remove the file, or leave it out with on_bad="skip"'
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_too_many_bad_samples_stop_the_run_and_nothing_claims_to_be_whole(tmp_path):
+    raw = make_raw(tmp_path / "raw", 20, bad=[9, 11, 17])
+    with pytest.raises(
+        BadSource, match=r"tiny/017: more than 2 of 20 samples are bad, the last: not an array file"
+    ):
+        prepare(TinySource(raw), tmp_path / "out", shard_mb=6)
+    assert "index.json" not in tree(tmp_path / "out")
+    assert prepare(TinySource(raw), tmp_path / "out", shard_mb=6, max_bad_fraction=0.15).count == 17
+
+
+@pytest.mark.parametrize(("count", "fraction"), [(1, 0.1), (5, 1.0)])
+def test_a_set_of_nothing_but_bad_samples_always_stops(tmp_path, count, fraction):
+    raw = make_raw(tmp_path / "raw", count, bad=range(count))
+    with pytest.raises(BadSource, match=f"all {count} samples are bad.*check the folder and the source"):
+        prepare(TinySource(raw), tmp_path / "out", max_bad_fraction=fraction)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_source_is_an_error_that_says_what_should_lie_there(tmp_path):
+    raw = make_raw(tmp_path / "raw", 0)
+    with pytest.raises(BadSource, match=r"tiny: no samples found; expected \*\.npy"):
+        prepare(TinySource(raw), tmp_path / "out")
+
+
+def test_a_sample_with_other_tags_than_its_card_is_bad(raw, tmp_path, monkeypatch):
+    read = TinySource.read
+    monkeypatch.setattr(TinySource, "read", lambda self, key: read(self, "000"))
+    report = prepare(TinySource(raw), tmp_path / "out", max_bad_fraction=1.0)
+    assert report.count == 1
+    assert report.skipped[0].reason == "key: the source states '001', the sample '000'"
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_mistake_in_an_adapter_is_not_a_bad_sample_and_names_the_sample(raw, tmp_path, workers):
+    with pytest.raises(KeyError, match="an adapter bug") as caught:
+        prepare(BuggySource(raw), tmp_path / "out", workers=workers)
+    assert caught.value.__notes__ == ["while sample tiny/000 was prepared"]
+
+
+def test_a_worker_that_dies_is_one_error_that_names_the_sample(raw, tmp_path):
+    with pytest.raises(BadSource, match=r"tiny/00\d: a worker process died while this sample .*workers=0"):
+        prepare(DyingSource(raw), tmp_path / "out", workers=2)
+
+
+def test_a_source_that_workers_cannot_import_is_refused_before_anything_is_written(raw, tmp_path):
+    class LocalSource(TinySource):
+        pass
+
+    with pytest.raises(ConfigError, match=r"LocalSource cannot be sent to worker processes .*workers=0"):
+        prepare(LocalSource(raw), tmp_path / "out", workers=1)
+    assert not (tmp_path / "out").exists()
+    assert prepare(LocalSource(raw), tmp_path / "out").count == 9
+
+
+@pytest.mark.parametrize("call", ["write", "fsync", "replace"])
+@pytest.mark.parametrize("when", [1, 2, 3, 6, 7])
+def test_a_file_system_that_refuses_is_one_error_and_the_next_run_ends_in_the_same_bytes(
+    raw, tmp_path, monkeypatch, call, when
+):
+    prepare(TinySource(raw), tmp_path / "whole", shard_mb=6)
+    calls, real = [], getattr(os, call)
+
+    def refuse(*arguments):
+        calls.append(arguments)
+        if len(calls) >= when:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, refuse)
+        with pytest.raises(StorageError, match="No space left on device; free some space"):
+            prepare(TinySource(raw), tmp_path / "out", shard_mb=6)
+    out = tmp_path / "out"
+    assert not out.exists() or not [
+        name for name in tree(out) if name.endswith(".tmp") or name == "index.json"
+    ]
+    prepare(TinySource(raw), out, shard_mb=6)
+    assert tree(out) == tree(tmp_path / "whole")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission_is_one_error(raw, tmp_path):
+    (tmp_path / "locked").mkdir(mode=0o500)
+    with pytest.raises(StorageError, match="Permission denied; check who owns the folder"):
+        prepare(TinySource(raw), tmp_path / "locked" / "out")
+
+
+def test_permission_denied_is_one_error_with_a_hint(raw, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(StorageError, match=r"out: Permission denied; check who owns the folder"):
+        prepare(TinySource(raw), tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"size": (0, 4)}, r"size: must be positive, got \(0, 4\)"),
+        ({"workers": -1}, "workers: must not be negative, got -1"),
+        ({"max_bad_fraction": 1.5}, r"max_bad_fraction: must lie in 0 \.\. 1, got 1.5"),
+        ({"shard_mb": 0}, "shard_mb: must be at least 1, got 0"),
+    ],
+)
+def test_impossible_options_are_refused(raw, tmp_path, options, named):
+    with pytest.raises(ConfigError, match=named):
+        prepare(TinySource(raw), tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_writing_into_the_raw_data_is_refused(raw):
+    with pytest.raises(ConfigError, match="lies inside the raw data"):
+        prepare(TinySource(raw), raw / "out")
+    assert not (raw / "out").exists()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_progress_counts_every_sample_and_what_was_left_out(tmp_path, workers):
+    seen = []
+    source = TinySource(make_raw(tmp_path / "raw", 9, bad=[2]))
+    prepare(source, tmp_path / "out", workers=workers, progress=seen.append)
+    assert [now.done for now in seen] == list(range(1, 10))
+    assert [now.skipped for now in seen] == [0, 0, 1, 1, 1, 1, 1, 1, 1]
+    assert seen[0] == Progress(done=1, total=9, skipped=0, bytes=0, name="tiny")
+
+
+def test_preparing_needs_no_torch():
+    code = "import sys, depthmix.prepare, depthmix.store; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+SCRIPT = """
+import sys
+import depthmix.prepare.run as run
+from tests.store.helpers import TinySource
+run.MEBIBYTE = 1000
+if __name__ == "__main__":
+    raw, out, workers, pause = sys.argv[1:]
+    source = TinySource(raw, pause=float(pause))
+    print("ready", flush=True)
+    run.prepare(source, out, shard_mb=3, workers=int(workers))
+"""
+
+
+def start(folder, raw, workers, pause):
+    script = folder / "run_prepare.py"
+    script.write_text(SCRIPT)
+    command = [sys.executable, str(script), str(raw), str(folder / "out"), str(workers), str(pause)]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def kill_and_rerun(folder, raw, whole, *, kills, workers, seed):
+    """Kill runs at random moments; check what each leaves behind, then finish and compare."""
+    moments, finished = random.Random(seed), set()
+    for _ in range(kills):
+        process = start(folder, raw, workers, pause=0.01)
+        time.sleep(moments.uniform(0, 0.25))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        # What a kill left under a final name is whole, and stays from one run to the next.
+        left = tree(folder / "out") if (folder / "out").exists() else {}
+        final = {name for name in left if not name.endswith(".tmp")}
+        assert all(left[name] == whole[name] for name in final)
+        assert finished <= final
+        finished = final
+        if "index.json" in final:
+            shutil.rmtree(folder / "out")
+            finished = set()
+    last = start(folder, raw, workers, pause=0)
+    last.communicate(timeout=60)
+    assert last.returncode == 0
+    assert tree(folder / "out") == whole
+
+
+def test_runs_killed_at_random_moments_lose_nothing_and_end_in_the_same_bytes(tmp_path, monkeypatch):
+    raw = make_raw(tmp_path / "raw", 12, bad=[5])
+    prepare(TinySource(raw), tmp_path / "whole", shard_mb=3)
+    kill_and_rerun(tmp_path, raw, tree(tmp_path / "whole"), kills=10, workers=0, seed=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+def test_two_hundred_kills_lose_nothing(tmp_path, workers):
+    raw = make_raw(tmp_path / "raw", 12, bad=[5])
+    prepare(TinySource(raw), tmp_path / "whole", shard_mb=3)
+    kill_and_rerun(tmp_path, raw, tree(tmp_path / "whole"), kills=200, workers=workers, seed=2)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="lists children through /proc")
+def test_workers_end_when_their_parent_is_killed(tmp_path):
+    process = start(tmp_path, make_raw(tmp_path / "raw", 12), workers=2, pause=0.3)
+    children: list[int] = []
+    deadline = time.monotonic() + 20
+    while len(children) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+        listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        children = [pid for pid in map(int, listed) if "spawn_main" in command_line(pid)]
+    process.kill()
+    process.communicate()
+    assert len(children) == 2
+    while any("spawn_main" in command_line(pid) for pid in children) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not [pid for pid in children if "spawn_main" in command_line(pid)]
+
+
+def command_line(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
