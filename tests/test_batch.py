@@ -1,0 +1,113 @@
+"""Samples side by side."""
+
+from dataclasses import fields as fields_of
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from depthmix.batch import Batch, collate, rank_planes
+from depthmix.errors import BadSample
+from depthmix.sample import LabelKind, Quality, Sample
+from tests.test_sample import H, W, fields, map_with
+
+
+def mixed() -> list[Sample]:
+    planes = np.zeros((H, W), np.int32)
+    planes[0, :2], planes[1:, :] = 900_000, 7
+    return [
+        Sample(**fields()),
+        Sample(
+            **fields(
+                kind=LabelKind.AFFINE_DISPARITY, target=map_with(-3), sigma=None, intrinsics=None, key="b"
+            )
+        ),
+        Sample(
+            **fields(kind=LabelKind.NONE, valid=np.zeros((H, W), bool), planes=planes, sigma=None, key="c")
+        ),
+        Sample(**fields(kind=LabelKind.SCALED_DEPTH, quality=Quality.LOW, key="d")),
+    ]
+
+
+def test_collate_keeps_every_field_and_says_what_is_absent():
+    samples = mixed()
+    batch = collate(samples, [0, 1, 2, 1])
+    assert len(batch) == 4
+    for i, sample in enumerate(samples):
+        assert np.array_equal(batch.image[i].permute(1, 2, 0), sample.image)
+        assert np.array_equal(batch.target[i, 0], sample.target)
+        assert np.array_equal(batch.valid[i, 0], sample.valid)
+    assert batch.camera_known.tolist() == [True, False, True, True]
+    assert batch.intrinsics[0].tolist() == [50, 50, 2.5, 1.5]
+    assert not batch.sigma[1].any()
+    assert batch.kind.tolist() == [4, 2, 0, 3]
+    assert batch.quality.tolist() == [3, 3, 3, 2]
+    assert batch.source.tolist() == [0, 1, 2, 1]
+    assert batch.names == ("middlebury/a/0", "middlebury/b", "middlebury/c", "middlebury/d")
+
+
+def test_collate_refuses_sizes_that_differ_and_names_both():
+    other = Sample(
+        **fields(
+            image=np.zeros((2, 2, 3), np.uint8),
+            key="small",
+            intrinsics=None,
+            **{f: getattr(mixed()[0], f)[1:3, :2] for f in ("target", "valid", "sky", "planes", "sigma")},
+        )
+    )
+    with pytest.raises(
+        BadSample, match=r"middlebury/small: image: size \(2, 2\) differs from \(4, 6\) of middlebury/a/0"
+    ):
+        collate([mixed()[0], other], [0, 0])
+
+
+def test_inverse_depth_is_one_over_z_for_depth_and_the_label_itself_for_disparity():
+    batch = collate(mixed(), [0, 1, 2, 3])
+    inverse = batch.inverse_depth
+    assert batch.is_depth.tolist() == [True, False, False, True]
+    assert inverse[0, 0, 1:].unique().tolist() == [0.5]
+    assert inverse[1, 0, 2, 3] == -3
+    assert not inverse[~batch.valid].any()
+    assert inverse.isfinite().all()
+
+
+def test_inverse_depth_never_reads_outside_the_mask():
+    batch = collate(mixed(), [0, 1, 2, 3])
+    dirty = replace(batch, target=torch.where(batch.valid, batch.target, torch.nan))
+    assert torch.equal(dirty.inverse_depth, batch.inverse_depth)
+
+
+def test_selected_rows_come_in_the_given_order_with_their_names():
+    batch = collate(mixed(), [0, 1, 2, 3])
+    some = batch.select(torch.tensor([3, 1]))
+    assert some.kind.tolist() == [3, 2]
+    assert some.names == ("middlebury/d", "middlebury/b")
+    assert torch.equal(some.planes, batch.planes[[3, 1]])
+
+
+def test_moving_a_batch_moves_every_tensor():
+    moved = collate(mixed(), [0, 1, 2, 3]).to("meta")
+    tensors = [getattr(moved, field.name) for field in fields_of(Batch) if field.name != "names"]
+    assert all(tensor.is_meta for tensor in tensors)
+    assert moved.names
+
+
+def test_image_float_spans_zero_to_one_once():
+    batch = collate([Sample(**fields(image=np.full((H, W, 3), 255, np.uint8)))], [0])
+    assert batch.image_float.unique().tolist() == [1]
+    assert torch.equal(replace(batch, image=batch.image_float).image_float, batch.image_float)
+
+
+@given(hnp.arrays(np.int32, (5, 7), elements=st.sampled_from([0, 1, 5, 300, 2**31 - 1])))
+def test_planes_are_ranked_by_falling_area_and_cut_the_image_the_same_way(planes):
+    ranks = rank_planes(planes)
+    assert np.array_equal(ranks == 0, planes == 0)
+    areas = [int((ranks == i).sum()) for i in range(1, ranks.max() + 1)]
+    assert areas == sorted(areas, reverse=True)
+    assert all(areas)
+    for i in np.unique(planes):
+        assert len(np.unique(ranks[planes == i])) == 1

@@ -1,0 +1,142 @@
+"""The checked numpy record and its camera."""
+
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from depthmix.errors import BadSample
+from depthmix.sample import DEPTH_KINDS, Intrinsics, LabelKind, Quality, Sample
+
+H, W = 4, 6
+
+
+def fields(**changes):
+    valid = np.ones((H, W), bool)
+    valid[0] = False
+    whole = {
+        "image": np.zeros((H, W, 3), np.uint8),
+        "target": np.full((H, W), 2, np.float32),
+        "valid": valid,
+        "sky": np.zeros((H, W), bool),
+        "planes": np.zeros((H, W), np.int32),
+        "sigma": np.full((H, W), 0.1, np.float32),
+        "intrinsics": Intrinsics(50, 50, 2.5, 1.5),
+        "quality": Quality.MIDDLE,
+        "kind": LabelKind.METRIC_DEPTH,
+        "source": "middlebury",
+        "key": "a/0",
+    }
+    return whole | changes
+
+
+def map_with(value, dtype=np.float32, at=(2, 3)):
+    array = np.ones((H, W), dtype)
+    array[at] = value
+    return array
+
+
+def test_qualities_are_ordered_and_depth_kinds_are_two():
+    assert Quality.WEAK < Quality.LOW < Quality.MIDDLE < Quality.HIGH
+    assert {LabelKind.METRIC_DEPTH, LabelKind.SCALED_DEPTH} == DEPTH_KINDS
+
+
+@pytest.mark.parametrize("rubbish", [np.nan, np.inf, -7.0])
+def test_values_outside_the_mask_are_cleared(rubbish):
+    sample = Sample(**fields(target=map_with(rubbish, at=(0, 2)), sigma=map_with(rubbish, at=(0, 2))))
+    assert not sample.target[0].any()
+    assert not sample.sigma[0].any()
+    assert sample.target[1:].all()
+
+
+def test_arrays_of_the_caller_stay_as_they_are():
+    target = map_with(np.nan, at=(0, 2))
+    Sample(**fields(target=target))
+    assert np.isnan(target[0, 2])
+
+
+BROKEN = [
+    ({"target": map_with(np.nan)}, "target", "1 of 18 valid pixels are not finite"),
+    ({"target": map_with(0)}, "target", "depth must be positive, the smallest valid value is 0"),
+    ({"target": map_with(1, np.float64)}, "target", r"must be float32 \(4, 6\), got float64 \(4, 6\)"),
+    ({"target": np.ones((4, 5), np.float32)}, "target", r"must be float32 \(4, 6\), got float32 \(4, 5\)"),
+    ({"image": np.zeros((H, W, 4), np.uint8)}, "image", r"must be uint8 \(4, 6, 3\), got uint8 \(4, 6, 4\)"),
+    ({"image": np.zeros((0, W, 3), np.uint8)}, "image", "must be uint8"),
+    ({"valid": np.zeros((H, W), bool)}, "valid", "0 of 24 pixels are valid"),
+    ({"planes": map_with(-2, np.int32)}, "planes", "ids must not be negative, got -2"),
+    ({"sky": map_with(0, bool)}, "sky", "17 sky pixels are marked valid"),
+    ({"sigma": map_with(0)}, "sigma", "must be finite and positive at every valid pixel"),
+    ({"sigma": map_with(np.inf)}, "sigma", "must be finite and positive at every valid pixel"),
+    ({"kind": LabelKind.NONE}, "valid", "a label of kind NONE has no depth, but 18 pixels are valid"),
+    ({"kind": LabelKind.NONE, "valid": np.zeros((H, W), bool)}, "planes", "nothing to learn from"),
+]
+
+
+@pytest.mark.parametrize(("changes", "field", "reason"), BROKEN)
+def test_a_broken_sample_names_itself_the_field_and_the_reason(changes, field, reason):
+    with pytest.raises(BadSample, match=rf"^middlebury/a/0: {field}: .*{reason}"):
+        Sample(**fields(**changes))
+
+
+def test_inverse_depth_up_to_a_shift_may_be_negative():
+    kind = LabelKind.AFFINE_DISPARITY
+    assert Sample(**fields(target=map_with(-3), kind=kind, sigma=None)).target.min() == -3
+
+
+def test_a_replaced_sample_is_checked_again():
+    sample = Sample(**fields())
+    assert sample.replaced(key="b").name == "middlebury/b"
+    with pytest.raises(BadSample, match="target"):
+        sample.replaced(target=map_with(np.nan))
+
+
+def test_a_sample_survives_pickling_to_a_worker():
+    sample = Sample(**fields())
+    again = pickle.loads(pickle.dumps(sample))
+    assert again.intrinsics == sample.intrinsics
+    assert np.array_equal(again.target, sample.target)
+
+
+@pytest.mark.parametrize("name", ["fx", "fy", "cx", "cy"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_camera_must_be_finite(name, value):
+    with pytest.raises(BadSample, match=rf"intrinsics.{name}: must be finite"):
+        Intrinsics(**({"fx": 1, "fy": 1, "cx": 0, "cy": 0} | {name: value}))
+
+
+@pytest.mark.parametrize("focal", [0, -3])
+def test_a_focal_length_must_be_positive(focal):
+    with pytest.raises(BadSample, match="must be finite and positive"):
+        Intrinsics(focal, 1, 0, 0)
+
+
+def ray(camera, u, v):
+    return ((u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy)
+
+
+pixels = st.floats(-10, 100)
+
+
+@given(pixels, pixels, st.floats(0.1, 8), st.floats(0.1, 8))
+def test_a_resized_image_sees_the_same_rays(u, v, scale_x, scale_y):
+    camera = Intrinsics(50, 60, 31.5, 20)
+    # A pixel covers u - 0.5 .. u + 0.5, and that interval is what is scaled.
+    small = ((u + 0.5) * scale_x - 0.5, (v + 0.5) * scale_y - 0.5)
+    assert ray(camera.resized(scale_x, scale_y), *small) == pytest.approx(ray(camera, u, v), abs=1e-9)
+
+
+@given(pixels, pixels, st.integers(-5, 20), st.integers(-5, 20))
+def test_a_cropped_image_sees_the_same_rays(u, v, left, top):
+    camera = Intrinsics(50, 60, 31.5, 20)
+    assert ray(camera.cropped(left, top), u - left, v - top) == pytest.approx(ray(camera, u, v), abs=1e-9)
+
+
+@given(pixels, pixels, st.integers(1, 100))
+def test_a_mirrored_image_sees_mirrored_rays_with_a_positive_focal_length(u, v, width):
+    camera = Intrinsics(50, 60, 31.5, 20)
+    mirrored = camera.mirrored(width)
+    x, y = ray(camera, u, v)
+    assert ray(mirrored, width - 1 - u, v) == pytest.approx((-x, y), abs=1e-9)
+    assert mirrored.fx > 0
