@@ -38,6 +38,7 @@ __all__ = [
 ]
 
 _PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
+_PNG_END: Final = b"IEND\xaeB`\x82"
 _JPEG_SIGNATURE: Final = b"\xff\xd8\xff"
 _OTHER_FORMATS: Final = ("JPEG", "PNG", "PPM", "BMP", "WEBP")
 _GREY, _RGB, _PALETTE = 0, 2, 3  # colour types of the PNG header
@@ -172,6 +173,9 @@ def read_npy(file: str | Path, *, max_pixels: int = MAX_PIXELS) -> Shaped[np.nda
 def _png_header(data: bytes, file: str | Path, max_pixels: int) -> _PngHeader:
     if not data.startswith(_PNG_SIGNATURE) or data[12:16] != b"IHDR":
         raise BadSource(f"is not a PNG, it starts with {data[:8]!r}", file=file, hint=DAMAGED)
+    # kornia_rs does not miss the last four bytes, whose lack says that the file was cut.
+    if data.rfind(_PNG_END) < 0:
+        raise BadSource("the PNG has no end, it was cut", file=file, hint=DAMAGED)
     header = _PngHeader(*struct.unpack(">IIBB", data[16:26]))
     check_pixels(header.width, header.height, file, max_pixels)
     return header

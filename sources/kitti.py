@@ -73,7 +73,7 @@ class KittiLidar(Source):
         *,
         name: str = "kitti",
         split: str = "training",
-        occlusion_gap: float = 0.1,
+        occlusion_gap: float = 0.2,
         occlusion_window: tuple[int, int] = (8, 6),
     ) -> None:
         super().__init__(root, name=name)

@@ -71,19 +71,21 @@ def nearest_point_depth(
 
 
 def remove_occluded(
-    depth: Float32[np.ndarray, "h w"], gap: float = 0.1, window: tuple[int, int] = (8, 6)
+    depth: Float32[np.ndarray, "h w"], gap: float = 0.2, window: tuple[int, int] = (8, 6)
 ) -> Float32[np.ndarray, "h w"]:
     """Remove background points that shine through a nearer surface.
 
     The scanner stands beside the camera and sees past the edges of near objects; what it sees there falls
     onto the object in the image. Such a point is enclosed: it has clearly nearer points on two opposite
     sides, above and below or left and right. A background point beside an object has them on one side only
-    and stays. On rendered streets with KITTI's mounting the rule removes at least 99 % of the wrong points
-    and keeps at least 99 % of the right ones (see the tests).
+    and stays, unless it is within 2 pixels of the edge. On cast streets with KITTI's mounting the rule
+    removes 99 % of the wrong points and 0.6 % of the right ones, in a crowd 89 % and 1 %. It is made for that
+    density of points: at a quarter of the resolution it takes 3 to 6 % of the right ones.
 
     Args:
         depth: z with inf where there is no point.
-        gap: relative difference of z from which on a point is clearly nearer.
+        gap: relative difference of z from which on a point is clearly nearer. Smaller gaps hide less than a
+            pixel or two of parallax, and far ground seen at a low angle falls by as much from row to row.
         window: rows and columns searched to each side, more than the distance of two scan lines (about
             5 rows) or of two shots (about 2 columns) on KITTI.
 
