@@ -12,7 +12,7 @@ from depthmix.errors import DepthmixError
 if TYPE_CHECKING:
     from depthmix.objective import Term
 
-__all__ = ["add_arguments", "config_problems", "recipe", "run"]
+__all__ = ["add_arguments", "config_problems", "recipe", "run", "term_from"]
 
 TOP_LEVEL = (
     "seed_everything",
@@ -91,7 +91,7 @@ def _meaning(document: Document) -> Iterator[Problem]:
     terms = {}
     for name, options in document.values.get("model", {}).get("terms", {}).items():
         try:
-            terms[name] = _term(options)
+            terms[name] = term_from(options)
         except (TypeError, ValueError) as error:
             yield Problem(*document.place("model", "terms", name), f"model.terms.{name}", str(error))
     if data is None:
@@ -106,7 +106,13 @@ def _meaning(document: Document) -> Iterator[Problem]:
         yield Problem(*document.place("model", "terms", name), "model", text)
 
 
-def _term(options: dict[str, Any]) -> "Term":
+def term_from(options: dict[str, Any]) -> "Term":
+    """Build a term from its plain options in a configuration.
+
+    Raises:
+        ValueError: an option of the loss is out of its range.
+    """
+    import depthmix.losses  # noqa: F401  (imported so that short names resolve)
     from depthmix.losses.base import DepthLoss
     from depthmix.objective import Term
 

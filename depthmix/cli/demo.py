@@ -96,8 +96,8 @@ def _write_config(
     data = values["data"]
     data["root"] = str(prepared)
     data["sources"] = {name: spec for name, spec in data["sources"].items() if name in names}
-    data["val_sources"] = {name: {} for name in names if name.endswith("_val")}
-    data["test_sources"] = {name: {} for name in [*EVALUATION, *data["val_sources"]]}
+    data["val_sources"] = {name: name for name in names if name.endswith("_val")}
+    data["test_sources"] = {name: name for name in EVALUATION} | data["val_sources"]
     data["steps_per_epoch"] = min(data["steps_per_epoch"], steps)
     values["trainer"] |= {
         "max_epochs": -(-steps // data["steps_per_epoch"]),
@@ -116,9 +116,9 @@ def _training(*arguments: str) -> None:
 
 
 def _predict(folder: Path, run_folder: Path) -> Path:
-    from depthmix.cli.predict import predict_files
+    from depthmix.predict import predict_files
     from depthmix.sources import MotorcycleStereo
-    from depthmix.task import load_trained
+    from depthmix.trained import load_trained
 
     source = MotorcycleStereo(name="motorcycle")
     photo = Path(source.files(source.keys()[0])[0])

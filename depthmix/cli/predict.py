@@ -2,13 +2,8 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from depthmix.predict import Focal
-    from depthmix.task import Trained
-
-__all__ = ["add_arguments", "predict_files", "run"]
+__all__ = ["add_arguments", "run"]
 
 FORMATS = ("colour", "png16", "npy", "ply")
 
@@ -29,7 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Predict each photo and say what its numbers mean."""
-    from depthmix.task import load_trained
+    from depthmix.predict import predict_files
+    from depthmix.trained import load_trained
 
     trained = load_trained(options.ckpt, trust=options.trust)
     written = predict_files(
