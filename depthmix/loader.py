@@ -153,7 +153,7 @@ class ResumableLoader(SampleLoader):
         Raises:
             ConfigError: the checkpoint belongs to another order of samples.
         """
-        if differences := _differences(state["identity"], self.identity):
+        if differences := _differences(state.get("identity", {}), self.identity):
             hint = "restore the configuration, or start anew from the weights alone"
             reason = f"the checkpoint was trained on another order of samples: {differences}"
             raise ConfigError(reason, field="data", hint=hint)
