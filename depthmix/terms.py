@@ -84,6 +84,18 @@ def term_problems(terms: Mapping[str, Term], cards: Mapping[str, SourceCard]) ->
     return problems
 
 
+def learns_metres(terms: Mapping[str, Term], cards: Mapping[str, SourceCard]) -> bool:
+    """Tell whether some term compares metres with the metric label of some source."""
+    metric = {name: card for name, card in cards.items() if card.kind is LabelKind.METRIC_DEPTH}
+    bound = [
+        term
+        for term in terms.values()
+        # A log loss whose variance focus is 1 leaves the scale free.
+        if term.loss.accepts == {LabelKind.METRIC_DEPTH} and getattr(term.loss, "variance_focus", 0) < 1
+    ]
+    return any(_learns(term, name, card) for term in bound for name, card in metric.items())
+
+
 def _problems_of(name: str, term: Term, cards: Mapping[str, SourceCard]) -> list[str]:
     loss, field = type(term.loss).__name__, f"terms.{name}"
     unknown = [source for source in term.sources or () if source not in cards]

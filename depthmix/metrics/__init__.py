@@ -1,7 +1,7 @@
 """Measures of depth maps, and their averages over evaluation sets."""
 
 from depthmix.metrics.evaluate import ALIGNMENTS, METRICS, DepthMetrics, EvaluationSet, measure
-from depthmix.metrics.table import format_table, write_results
+from depthmix.metrics.table import format_table, read_rows, write_results
 
 __all__ = [
     "ALIGNMENTS",
@@ -10,5 +10,6 @@ __all__ = [
     "EvaluationSet",
     "format_table",
     "measure",
+    "read_rows",
     "write_results",
 ]

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from depthmix import __version__
+from depthmix.errors import ConfigError
 from depthmix.store.record import commit, storage_errors
 
-__all__ = ["format_table", "write_results"]
+__all__ = ["format_table", "read_rows", "write_results"]
 
 Row = Mapping[str, Any]
 
@@ -60,3 +61,20 @@ def _cell(value: object) -> str:
 
 def _pad(text: str, width: int, column: str) -> str:
     return text.ljust(width) if column in _LEADING[:3] else text.rjust(width)
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Read the rows of a `test.json`.
+
+    Raises:
+        ConfigError: the file is missing or is not a table of ours.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        rows: list[dict[str, Any]] = record["rows"]
+    except OSError as error:
+        hint = "write it with `depthmix test`"
+        raise ConfigError(error.strerror or "cannot be read", file=path, hint=hint) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError("is not a table of `depthmix test`", file=path) from error
+    return rows

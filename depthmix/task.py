@@ -1,0 +1,269 @@
+"""Train, validate and test a depth network on mixed sources with Lightning."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+
+from depthmix import __version__
+from depthmix.batch import Batch
+from depthmix.errors import ConfigError, DepthmixError
+from depthmix.metrics import DepthMetrics, EvaluationSet, format_table, write_results
+from depthmix.objective import Objective, ObjectiveValue, Term, check_terms
+from depthmix.prediction import Prediction
+from depthmix.sources.base import SourceCard
+from depthmix.terms import learns_metres
+from depthmix.train_log import TrainingFigures
+from depthmix.trained import Trained, load_trained, neutral_camera, predict_batch
+
+__all__ = ["DepthTask", "Trained", "load_trained", "predict_batch"]
+
+PATIENCE = 10  # steps in a row without a finite gradient after which training gives up
+LOWEST_RATE = 0.01  # part of the learning rate that is left at the end
+
+
+class DepthTask(LightningModule):
+    """Train a network that maps an image to one map of log canonical depth.
+
+    The datamodule names the sources: `source_names` and `cards` for training, `val_names`, `val_cards`,
+    `test_names`, `test_cards` for evaluation, each in the order of its loaders.
+
+    Args:
+        net: takes RGB in [0, 1] [b 3 h w] and gives log canonical depth [b 1 h w].
+        terms: loss terms by name.
+        focal_canonical: focal length in pixels of the canonical camera, near that of the training images.
+        learning_rate: the highest rate; it warms up linearly and falls along a cosine to a hundredth.
+        weight_decay: of AdamW, on weights but not on biases and norms.
+        warmup_steps: steps until the highest rate; at most a tenth of the training.
+        balance: "gradient" makes the weight of a term its share of the pull on the prediction, "none" adds
+            the weighted losses as they are; see `Objective`.
+
+    Raises:
+        ConfigError: a number is out of its range.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        terms: dict[str, Term],
+        focal_canonical: float = 100.0,
+        learning_rate: float = 2e-3,
+        weight_decay: float = 0.01,
+        warmup_steps: int = 100,
+        balance: Literal["gradient", "none"] = "gradient",
+    ) -> None:
+        super().__init__()
+        for name, value in {"focal_canonical": focal_canonical, "learning_rate": learning_rate}.items():
+            if not 0 < value < math.inf:
+                raise ConfigError(f"must be positive, got {value}", field=f"model.{name}")
+        # From a configuration all arguments are plain; built in Python two of them hold modules, which a
+        # checkpoint that loads without unpickling code cannot keep.
+        self.save_hyperparameters(ignore=["net", "terms"])
+        if "_instantiator" in self.hparams:
+            self.save_hyperparameters()
+        self.net, self.terms, self.balance = net, terms, balance
+        self.focal_canonical = focal_canonical
+        self.learning_rate, self.weight_decay, self.warmup_steps = learning_rate, weight_decay, warmup_steps
+        self.image_size = (96, 128)  # of the training images, from the first batch on
+        self.skipped, self._skipped_in_a_row = 0, 0
+
+    def setup(self, stage: str) -> None:
+        """Fit terms and metrics to what the datamodule brings.
+
+        Raises:
+            ConfigError: the terms do not suit the sources, or there is no datamodule.
+        """
+        data: Any = getattr(self.trainer, "datamodule", None)
+        if data is None:
+            raise ConfigError("needs a datamodule that names its sources, such as MixData", field="data")
+        if stage == "fit":
+            self.cards: dict[str, SourceCard] = {name: data.cards[name] for name in data.source_names}
+            check_terms(self.terms, self.cards)
+            self.objective = Objective(self.terms, self.balance, self.cards)
+            self.figures = TrainingFigures(list(self.terms), data.source_names)
+        if stage in ("fit", "validate"):
+            self.val_metrics = DepthMetrics(_sets(data.val_names, data.val_cards))
+        if stage == "test":
+            self.test_metrics = DepthMetrics(_sets(data.test_names, data.test_cards))
+
+    def forward(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 1 h w"]:
+        """Predict log canonical depth.
+
+        Raises:
+            ConfigError: the network gives a map of another shape.
+        """
+        y: Tensor = self.net(image)
+        expected = (image.shape[0], 1, *image.shape[-2:])
+        if y.shape != expected:
+            reason = f"must give a map of shape {expected}, got {tuple(y.shape)}"
+            raise ConfigError(reason, field="model.net", hint="wrap it in a module that does")
+        return y
+
+    def predict_rows(self, batch: Batch) -> Prediction:
+        """Predict a batch; rows without a camera are seen through the canonical one."""
+        height, width = batch.image.shape[-2:]
+        neutral = neutral_camera(height, width, self.focal_canonical).to(batch.intrinsics)
+        cameras = torch.where(batch.camera_known[:, None], batch.intrinsics, neutral)
+        return Prediction(self(batch.image_float), cameras, self.focal_canonical)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the loss of one mixed batch."""
+        height, width = batch.image.shape[-2:]
+        self.image_size = (height, width)
+        value: ObjectiveValue = self.objective(self.predict_rows(batch), batch, self.global_step)
+        # One look at the device per step: a step without a finite gradient must not reach the weights,
+        # and all ranks have to agree on it.
+        if bool(value.finite):
+            self.figures.update(value, batch.source)
+            self._skipped_in_a_row = 0
+        else:
+            self._count_skipped(batch)
+        self.log("train/loss", value.loss.detach(), prog_bar=True, logger=False, batch_size=len(batch))
+        return value.loss
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Leave weights and moments alone in a skipped step: optimisers pass over absent gradients."""
+        if self._skipped_in_a_row:
+            for parameter in self.parameters():
+                parameter.grad = None
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Write the figures of the last steps into the log."""
+        every: int = getattr(self.trainer, "log_every_n_steps", 0)
+        if every and (batch_idx + 1) % every == 0:
+            self._write_figures()
+
+    def on_train_epoch_end(self) -> None:
+        """Write what is left at the end of an epoch."""
+        self._write_figures()
+
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Measure one batch of a validation set."""
+        self.val_metrics.update(self.predict_rows(batch), batch, dataloader_idx)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log `val/<set>/<metric>`, and with the suffix `_aligned` after affine alignment."""
+        rows = self.val_metrics.rows()
+        self.val_metrics.reset()
+        if not self.trainer.sanity_checking:
+            # Equal on all ranks, so synchronising changes nothing; it only keeps Lightning from warning.
+            self.log_dict(_validation_figures(rows), sync_dist=True)
+
+    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Measure one batch of a test set."""
+        self.test_metrics.update(self.predict_rows(batch), batch, dataloader_idx)
+
+    def on_test_epoch_end(self) -> None:
+        """Write `test.json` and `test.csv` into the run folder and show the table."""
+        rows = self.test_metrics.rows()
+        self.test_metrics.reset()
+        if self.trainer.is_global_zero:
+            checkpoint = self.trainer.ckpt_path
+            folder = Path(self.trainer.default_root_dir)
+            write_results(folder, rows, str(checkpoint) if checkpoint else None)
+            self.print(format_table(rows))
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Return AdamW with linear warm-up and cosine decay over the whole training."""
+        weights = [p for p in self.net.parameters() if p.requires_grad]
+        groups = [
+            {"params": [p for p in weights if p.ndim > 1], "weight_decay": self.weight_decay},
+            {"params": [p for p in weights if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=self.learning_rate)
+        rate = schedule(self.trainer.estimated_stepping_batches, self.warmup_steps)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what `load_trained` needs, in plain values."""
+        cards: Mapping[str, SourceCard] = getattr(self, "cards", {})
+        height, width = self.image_size
+        checkpoint["depthmix"] = {
+            "schema": 1,
+            "version": __version__,
+            "focal_canonical": float(self.focal_canonical),
+            "net": self._net_spec(),
+            "metric": learns_metres(self.terms, cards),
+            "height": int(height),
+            "width": int(width),
+            "sources": {name: _plain(card) for name, card in cards.items()},
+            "skipped": self.skipped,
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up the count of skipped steps and the image size."""
+        facts = checkpoint.get("depthmix", {})
+        self.skipped = facts.get("skipped", 0)
+        self.image_size = (facts.get("height", 96), facts.get("width", 128))
+
+    def _net_spec(self) -> dict[str, Any] | None:
+        given = self.hparams.get("net")
+        return given if isinstance(given, dict) else getattr(self.net, "spec", None)
+
+    def _count_skipped(self, batch: Batch) -> None:
+        self.skipped += 1
+        self._skipped_in_a_row += 1
+        if self._skipped_in_a_row >= PATIENCE:
+            reason = f"no finite gradient in {PATIENCE} steps in a row, the last of them on these samples"
+            names = ", ".join(batch.names) or None
+            raise DepthmixError(
+                reason, sample=names, hint="lower model.learning_rate, or look at the samples"
+            )
+
+    def _write_figures(self) -> None:
+        figures = self.figures.figures() if self.figures.update_called else {}
+        self.figures.reset()
+        if not figures and not self._skipped_in_a_row:
+            return
+        figures |= {"train/skipped": float(self.skipped), "epoch": float(self.current_epoch)}
+        figures["train/learning_rate"] = float(self.trainer.optimizers[0].param_groups[0]["lr"])
+        for logger in self.loggers:
+            logger.log_metrics(figures, step=self.global_step)
+
+
+def schedule(steps: float, warmup: int) -> Callable[[int], float]:
+    """Return the factor of the learning rate at each step: linear warm-up, then a cosine to a hundredth.
+
+    Args:
+        steps: of the whole training; without an end the rate stays.
+        warmup: steps of warm-up, cut to a tenth of the training.
+    """
+    warmup = min(warmup, int(steps / 10)) if math.isfinite(steps) else warmup
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        if not math.isfinite(steps):
+            return 1.0
+        done = min(1.0, (step - warmup) / max(1, steps - warmup))
+        return LOWEST_RATE + (1 - LOWEST_RATE) * (1 + math.cos(math.pi * done)) / 2
+
+    return factor
+
+
+def _sets(names: list[str], cards: Mapping[str, SourceCard]) -> list[EvaluationSet]:
+    facts = [(name, cards[name]) for name in names]
+    return [
+        EvaluationSet(name, card.family, card.quality.name.lower(), card.kind.name) for name, card in facts
+    ]
+
+
+def _validation_figures(rows: list[dict[str, Any]]) -> dict[str, float]:
+    return {
+        f"val/{row['set']}/{name}" + ("" if row["alignment"] == "none" else "_aligned"): value
+        for row in rows
+        for name, value in row.items()
+        if isinstance(value, float)
+    }
+
+
+def _plain(card: SourceCard) -> dict[str, str]:
+    return {**asdict(card), "quality": card.quality.name, "kind": card.kind.name}

@@ -1,0 +1,130 @@
+"""A trained network and what its checkpoint says about it, read from the checkpoint alone."""
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+from zipfile import is_zipfile
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from depthmix.errors import ConfigError
+from depthmix.prediction import Prediction
+
+__all__ = ["Trained", "load_trained", "neutral_camera", "predict_batch"]
+
+# What torch's unpickler raises on damaged bytes besides its own error.
+_DAMAGE = (RuntimeError, LookupError, ValueError, TypeError, AttributeError, EOFError, OSError)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Hold a network in eval mode with the facts that its predictions need.
+
+    Args:
+        net: maps RGB in [0, 1] to log canonical depth.
+        focal_canonical: focal length in pixels of the canonical camera.
+        metric: whether a metric loss supervised it, so that its depth is in metres.
+        height: rows of the training images.
+        width: columns of the training images.
+        sources: the training sources by name, with their label cards as plain values.
+    """
+
+    net: nn.Module
+    focal_canonical: float
+    metric: bool
+    height: int
+    width: int
+    sources: dict[str, Any]
+
+
+def load_trained(path: str | Path, *, trust: bool = False) -> Trained:
+    """Rebuild the network of a depthmix checkpoint.
+
+    Nothing is unpickled but tensors and plain values. The checkpoint also names the class of its network,
+    and importing a class runs code: classes of depthmix are imported always, others only on `trust`.
+
+    Args:
+        path: the checkpoint.
+        trust: import whatever class the checkpoint names.
+
+    Raises:
+        ConfigError: no such file, not a checkpoint of depthmix, a foreign class without `trust`, or weights
+            that do not fit the class.
+    """
+    path = Path(path)
+    checkpoint = _read(path)
+    facts, weights = checkpoint.get("depthmix"), checkpoint.get("state_dict")
+    if not isinstance(facts, dict) or not isinstance(weights, dict):
+        raise ConfigError("is no checkpoint of depthmix", file=path, hint="give last.ckpt of a run folder")
+    if facts.get("schema") != 1:
+        reason = f"written in schema {facts.get('schema')!r}, this version reads schema 1"
+        raise ConfigError(reason, file=path, hint="use the depthmix version that wrote it")
+    net = _build(path, facts.get("net"), trust)
+    try:
+        net.load_state_dict({k[4:]: v for k, v in weights.items() if k.startswith("net.")})
+    except RuntimeError as error:
+        reason = f"weights do not fit {type(net).__name__}: {str(error).splitlines()[-1].strip()}"
+        raise ConfigError(reason, file=path, field="state_dict") from error
+    return Trained(
+        net=net.eval(),
+        focal_canonical=float(facts["focal_canonical"]),
+        metric=bool(facts["metric"]),
+        height=int(facts["height"]),
+        width=int(facts["width"]),
+        sources=dict(facts["sources"]),
+    )
+
+
+def predict_batch(
+    trained: Trained, image: Float[Tensor, "b 3 h w"], intrinsics: Float[Tensor, "b 4"] | None = None
+) -> Prediction:
+    """Predict RGB in [0, 1]; without a camera the depth is canonical, not metres."""
+    if intrinsics is None:
+        height, width = image.shape[-2:]
+        intrinsics = neutral_camera(height, width, trained.focal_canonical).to(image)
+        intrinsics = intrinsics.expand(len(image), 4)
+    return Prediction(trained.net(image), intrinsics, trained.focal_canonical)
+
+
+def neutral_camera(height: int, width: int, focal_canonical: float) -> Float[Tensor, " 4"]:
+    """Return the camera under which canonical depth is depth: the canonical focal length, centred."""
+    return torch.tensor([focal_canonical, focal_canonical, (width - 1) / 2, (height - 1) / 2])
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ConfigError("no such checkpoint", file=path, hint="train with `depthmix fit` first")
+    if not is_zipfile(path):
+        raise ConfigError("is no torch checkpoint, or is cut short", file=path)
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        reason = "holds more than tensors and plain values, or is damaged; it was not loaded"
+        raise ConfigError(reason, file=path) from error
+    except _DAMAGE as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise ConfigError(f"cannot be read: {reason}", file=path) from error
+    return checkpoint if isinstance(checkpoint, dict) else {}
+
+
+def _build(path: Path, spec: Any, trust: bool) -> nn.Module:
+    if not isinstance(spec, dict) or not isinstance(spec.get("class_path"), str):
+        reason = "does not say how its network is built"
+        hint = "give the network's class a `spec` property, or train it from a configuration file"
+        raise ConfigError(reason, file=path, field="net", hint=hint)
+    class_path: str = spec["class_path"]
+    module, _, name = class_path.rpartition(".")
+    if not trust and not class_path.startswith("depthmix."):
+        reason = f"the checkpoint names {class_path}, and importing it runs its code"
+        raise ConfigError(reason, file=path, field="net", hint="pass trust if you know where it comes from")
+    try:
+        found = getattr(import_module(module), name)
+        if not (isinstance(found, type) and issubclass(found, nn.Module)):
+            raise ConfigError(f"{class_path} is no torch module", file=path, field="net")
+        return found(**(spec.get("init_args") or {}))
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise ConfigError(f"cannot build {class_path}: {error}", file=path, field="net") from error
