@@ -24,7 +24,7 @@ from depthmix.sources.decode import read_image
 from depthmix.store.record import commit, storage_errors
 
 if TYPE_CHECKING:
-    from depthmix.task import Trained
+    from depthmix.trained import Trained
 
 __all__ = ["FORMATS", "predict_files", "write_prediction"]
 

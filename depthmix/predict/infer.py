@@ -12,7 +12,7 @@ from depthmix.sample import Intrinsics
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from depthmix.task import Trained
+    from depthmix.trained import Trained
 
 __all__ = ["METRIC", "RELATIVE", "PredictedDepth", "network_size", "predict_image"]
 
@@ -64,7 +64,7 @@ def predict_image(
     """
     import torch
 
-    from depthmix.task import predict_batch
+    from depthmix.trained import predict_batch
 
     size = (image.shape[0], image.shape[1])
     height, width = network_size(size, trained.height, trained.width)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from depthmix.task import Trained
+from depthmix.trained import Trained
 from torch import Tensor, nn
 
 FOCAL = 100.0

@@ -1,0 +1,253 @@
+"""Read what a run left behind: whatever is missing or broken becomes a sentence, never an exception."""
+
+import csv
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import yaml
+
+from depthmix.errors import DepthmixError, StorageError
+from depthmix.store import ShardSet
+
+if TYPE_CHECKING:
+    from depthmix.trained import Trained
+
+Found = TypeVar("Found")
+
+__all__ = ["Curve", "RunFacts", "SetFacts", "collect", "read_curves"]
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Hold one logged number over the steps; None where it was not a finite number."""
+
+    steps: list[int]
+    values: list[float | None]
+
+    @property
+    def gaps(self) -> int:
+        """How many values were not finite."""
+        return sum(value is None for value in self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class SetFacts:
+    """Hold one prepared set and its part in the run: "training", "validation" or "test".
+
+    `shards` is None where the set could not be opened; the reason stands among the run's problems.
+    """
+
+    name: str
+    role: str
+    folder: Path
+    weight: float | None
+    share: float | None
+    shards: ShardSet | None
+
+
+@dataclass
+class RunFacts:
+    """Hold everything that the page shows; `problems` and `missing` are sentences."""
+
+    folder: Path
+    data_root: Path
+    config_text: str | None = None
+    curves: dict[str, Curve] = field(default_factory=dict)
+    results: dict[str, Any] | None = None
+    sets: list[SetFacts] = field(default_factory=list)
+    trained: "Trained | None" = None
+    problems: list[str] = field(default_factory=list)
+    missing: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def training(self) -> list[SetFacts]:
+        """The sources of the mix."""
+        return [facts for facts in self.sets if facts.role == "training"]
+
+    @property
+    def evaluation(self) -> list[SetFacts]:
+        """All other sets."""
+        return [facts for facts in self.sets if facts.role != "training"]
+
+
+def collect(run: Path, data_root: Path, checkpoint: Path | None = None, *, trust: bool = False) -> RunFacts:
+    """Read configuration, curves, results, prepared sets and network of a run.
+
+    Args:
+        run: the run folder.
+        data_root: root of the prepared sets.
+        checkpoint: the network to show; `last.ckpt` of the run folder by default.
+        trust: let the checkpoint import a network class from outside depthmix.
+
+    Raises:
+        StorageError: there is no such run folder.
+    """
+    if not run.is_dir():
+        raise StorageError("no such run folder", file=run, hint="give the folder that `depthmix fit` wrote")
+    facts = RunFacts(run, data_root)
+    config = _config(facts)
+    _metrics(facts)
+    _results(facts)
+    _sets(facts, config)
+    _network(facts, run / "last.ckpt" if checkpoint is None else checkpoint, trust)
+    return facts
+
+
+def read_curves(file: Path) -> dict[str, Curve]:
+    """Read a `metrics.csv` with the columns `step`, `epoch` and one per logged number.
+
+    Convention: empty cells are other events' rows; "nan" and "inf" are kept as None. Columns without any
+    value are left out.
+
+    Raises:
+        StorageError: the file can not be read, or has no column `step`.
+    """
+    try:
+        with file.open(newline="", encoding="utf-8") as text:
+            reader = csv.DictReader(text)
+            if "step" not in (reader.fieldnames or []):
+                raise StorageError("has no column `step`", file=file)
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise StorageError(f"cannot be read: {error}", file=file) from error
+    names = [name for name in rows[0] if name not in ("step", "epoch")] if rows else []
+    curves = {name: _curve(rows, name) for name in names if name}
+    return {name: curve for name, curve in curves.items() if curve.steps}
+
+
+def _curve(rows: list[dict[str, str]], name: str) -> Curve:
+    cells = [(row["step"], row.get(name)) for row in rows]
+    pairs = [(int(float(step)), _number(cell)) for step, cell in cells if _is_number(step) and cell]
+    return Curve([step for step, _ in pairs], [value for _, value in pairs])
+
+
+def _is_number(cell: str | None) -> bool:
+    return _number(cell) is not None
+
+
+def _number(cell: str | None) -> float | None:
+    try:
+        value = float(cell or "")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _config(facts: RunFacts) -> dict[str, Any]:
+    file = facts.folder / "config.yaml"
+    if not file.is_file():
+        facts.missing["config"] = "No config.yaml in the run folder: `depthmix fit --config …` writes it."
+        return {}
+    try:
+        facts.config_text = file.read_text(encoding="utf-8")
+        config = yaml.safe_load(facts.config_text)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        facts.problems.append(f"{file}: cannot be read: {' '.join(str(error).split())}")
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
+def _metrics(facts: RunFacts) -> None:
+    file = facts.folder / "metrics.csv"
+    if not file.is_file():
+        facts.missing["curves"] = "No metrics.csv in the run folder yet: `depthmix fit --config …` writes it."
+        return
+    _try(facts, lambda: facts.curves.update(read_curves(file)))
+    skipped = facts.curves.get("train/skipped")
+    if skipped and skipped.values[-1]:
+        facts.problems.append(
+            f"{skipped.values[-1]:.0f} training steps had no finite gradient and were skipped"
+        )
+    for name, curve in facts.curves.items():
+        if curve.gaps:
+            facts.problems.append(f"{name}: {curve.gaps} of {len(curve.values)} logged values are not finite")
+
+
+def _results(facts: RunFacts) -> None:
+    file = facts.folder / "test.json"
+    if not file.is_file():
+        command = f"depthmix test --config {facts.folder / 'config.yaml'}"
+        facts.missing["results"] = (
+            f"Not evaluated yet: run `{command} --ckpt_path {facts.folder / 'last.ckpt'}`."
+        )
+        return
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        rows = found["rows"]
+        if not all(isinstance(row, dict) and {"set", "alignment"} <= row.keys() for row in rows):
+            raise ValueError("its rows lack set or alignment")
+        facts.results = found
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        facts.problems.append(f"{file}: not a record of an evaluation ({error!r})")
+
+
+def _sets(facts: RunFacts, config: Mapping[str, Any]) -> None:
+    data = config.get("data")
+    data = data if isinstance(data, dict) else {}
+    data = data.get("init_args", data)
+    specs = {name: _spec(name, spec) for name, spec in _mapping(data, "sources").items()}
+    specs = specs or {name: (1.0, name) for name in _prepared(facts.data_root)}
+    total = sum(weight for weight, _ in specs.values()) or 1.0
+    for name, (weight, path) in specs.items():
+        _add(facts, name, "training", path, weight, weight / total)
+    seen = {(name, path) for name, (_, path) in specs.items()}
+    for key, role in (("test_sources", "test"), ("val_sources", "validation")):
+        for name, spec in _mapping(data, key).items():
+            path = _spec(name, spec)[1]
+            if (name, path) not in seen:
+                _add(facts, name, role, path, None, None)
+            seen.add((name, path))
+    if not facts.sets:
+        facts.missing["mix"] = f"No prepared set in {facts.data_root}: run `depthmix prepare` first."
+
+
+def _mapping(data: Mapping[str, Any], key: str) -> dict[str, Any]:
+    found = data.get(key)
+    return {str(name): spec for name, spec in found.items()} if isinstance(found, dict) else {}
+
+
+def _spec(name: str, spec: object) -> tuple[float, str]:
+    """Return weight and path of a source, however short its entry in the configuration is."""
+    if isinstance(spec, str):
+        return 1.0, spec
+    entry = spec if isinstance(spec, dict) else {}
+    weight = entry.get("weight", 1.0)
+    return (float(weight) if isinstance(weight, int | float) else 1.0), str(entry.get("path") or name)
+
+
+def _prepared(root: Path) -> list[str]:
+    return sorted(record.parent.name for record in root.glob("*/index.json"))
+
+
+def _add(facts: RunFacts, name: str, role: str, path: str, weight: float | None, share: float | None) -> None:
+    folder = facts.data_root / path  # an absolute path stays as it is
+    shards = _try(facts, lambda: ShardSet(folder))
+    facts.sets.append(SetFacts(name, role, folder, weight, share, shards))
+    if shards is None:
+        return
+    skipped = len(shards.info["skipped"])
+    if skipped:
+        facts.problems.append(f"{name}: {skipped} of {skipped + len(shards)} samples were skipped, see below")
+
+
+def _network(facts: RunFacts, checkpoint: Path, trust: bool) -> None:
+    if not checkpoint.is_file():
+        hint = "run `depthmix fit`, or name another checkpoint"
+        facts.missing["network"] = f"No checkpoint at {checkpoint}, so there are no predictions: {hint}."
+        return
+    from depthmix.trained import load_trained
+
+    facts.trained = _try(facts, lambda: load_trained(checkpoint, trust=trust))
+
+
+def _try(facts: RunFacts, work: Callable[[], Found]) -> Found | None:
+    """Return what `work` returns; keep its error as a problem."""
+    try:
+        return work()
+    except DepthmixError as error:
+        facts.problems.append(str(error))
+        return None

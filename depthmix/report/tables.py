@@ -1,0 +1,151 @@
+"""The tables of the page: the mix, the evaluation, the skipped files, the versions."""
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final
+
+from depthmix.plot.words import kind_words
+from depthmix.report.collect import RunFacts, SetFacts
+from depthmix.sample import LabelKind
+
+__all__ = ["Cell", "MixRow", "Results", "mix_row", "results_table", "skipped_rows", "versions"]
+
+# Measure, unit, and whether a higher value is better.
+MEASURES: Final = {
+    "abs_rel": ("", False),
+    "delta1": ("", True),
+    "delta2": ("", True),
+    "delta3": ("", True),
+    "rmse": ("m", False),
+    "silog": ("", False),
+    "ssi": ("", False),
+    "planarity_rms": ("", False),
+    "planarity_angle": ("°", False),
+    "normal_angle": ("°", False),
+    "boundary_f1": ("", True),
+}
+ALIGNMENTS: Final = {
+    "none": "as predicted",
+    "affine_inverse_depth": "after fitting scale and shift of inverse depth",
+}
+PACKAGES: Final = ("depthmix", "torch", "lightning", "numpy", "h5py", "opencv-python-headless")
+MOST_SKIPPED: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class MixRow:
+    """Hold what the page says about one prepared set."""
+
+    name: str
+    role: str
+    family: str
+    tier: str
+    kind: str
+    unit: str
+    density: str
+    noise: str
+    licence: str
+    citation: str
+    count: int
+    skipped: int
+    size: str
+    weight: str
+    share: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Hold one number of the evaluation; `best` of its column under the same alignment."""
+
+    text: str
+    best: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Hold the evaluation: column heads, and per alignment its rows of (set row, cells)."""
+
+    heads: list[str]
+    blocks: list[tuple[str, list[tuple[Mapping[str, Any], list[Cell]]]]]
+
+
+def mix_row(facts: SetFacts) -> MixRow | None:
+    """Return what a prepared set states about itself; None where it could not be opened."""
+    if facts.shards is None:
+        return None
+    info = facts.shards.info
+    card = info["card"]
+    return MixRow(
+        name=facts.name,
+        role=facts.role,
+        family=str(card.get("family", "")),
+        tier=str(card["quality"]),
+        kind=kind_words(LabelKind[card["kind"]]),
+        unit=str(card.get("unit", "")),
+        density=str(card.get("density", "")),
+        noise=str(card.get("noise", "")),
+        licence=str(card.get("licence", "")),
+        citation=str(card.get("citation", "")),
+        count=len(facts.shards),
+        skipped=len(info["skipped"]),
+        size=_size(info.get("size")),
+        weight="" if facts.weight is None else f"{facts.weight:g}",
+        share=facts.share,
+    )
+
+
+def results_table(rows: Sequence[Mapping[str, Any]]) -> Results:
+    """Arrange the rows of `test.json` by alignment and mark the best number of each column."""
+    names = [name for name in MEASURES if any(_is_number(row.get(name)) for row in rows)]
+    blocks = []
+    for alignment in dict.fromkeys(str(row["alignment"]) for row in rows):
+        group = [row for row in rows if str(row["alignment"]) == alignment]
+        best = {name: _best(group, name) for name in names}
+        cells = [(row, [_cell(row.get(name), best[name]) for name in names]) for row in group]
+        blocks.append((ALIGNMENTS.get(alignment, alignment), cells))
+    return Results([_head(name) for name in names], blocks)
+
+
+def skipped_rows(facts: RunFacts) -> tuple[list[tuple[str, Mapping[str, str]]], int]:
+    """Return (set, record) of the first skipped samples, and how many more there are."""
+    rows = [(one.name, skip) for one in facts.sets if one.shards for skip in one.shards.info["skipped"]]
+    return rows[:MOST_SKIPPED], max(0, len(rows) - MOST_SKIPPED)
+
+
+def versions() -> list[tuple[str, str]]:
+    """Return the packages that a result depends on, with their versions."""
+    found = [("Python", platform.python_version()), ("system", platform.platform(terse=True))]
+    for name in PACKAGES:
+        try:
+            found.append((name, version(name)))
+        except PackageNotFoundError:
+            found.append((name, "not installed as a package"))
+    return found
+
+
+def _size(size: Sequence[int] | None) -> str:
+    return f"{size[1]} x {size[0]}" if size else "as found"
+
+
+def _head(name: str) -> str:
+    unit, higher = MEASURES[name]
+    return f"{name}{f' {unit}' if unit else ''} {'↑' if higher else '↓'}"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _best(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    values = [float(row[name]) for row in rows if _is_number(row.get(name))]
+    if len(set(values)) < 2:
+        return None  # nothing to be better than
+    return max(values) if MEASURES[name][1] else min(values)
+
+
+def _cell(value: object, best: float | None) -> Cell:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return Cell("-", False)
+    return Cell(f"{value:.3f}" if abs(value) < 100 else f"{value:.1f}", best is not None and value == best)

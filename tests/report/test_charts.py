@@ -1,0 +1,86 @@
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from depthmix.report.charts import POINTS, line_chart, run_charts
+from depthmix.report.collect import Curve
+
+
+def paths(chart) -> list[str]:
+    root = ElementTree.fromstring(str(chart.svg))
+    return [element.attrib["d"] for element in root.iter("path")]
+
+
+def test_a_gap_stays_a_gap():
+    [path] = paths(line_chart("x", {"a": Curve([0, 1, 2, 3, 4], [1.0, 2.0, None, 2.0, 1.0])}))
+    assert path.count("M") == 2
+    assert path.count("L") == 2
+
+
+def test_lines_differ_by_dashes_not_by_colour_alone():
+    chart = line_chart("x", {name: Curve([0, 1], [1.0, 2.0]) for name in "abcdef"})
+    assert len({dashes for _, dashes, _, _ in chart.legend}) == 6
+    assert [name for _, _, name, _ in chart.legend] == list("abcdef")
+
+
+def test_a_wide_span_gets_a_log_scale_and_says_so():
+    assert line_chart("x", {"a": Curve([0, 1], [1.0, 100.0])}).title == "x, log scale"
+    assert line_chart("x", {"a": Curve([0, 1], [-1.0, 100.0])}).title == "x"
+
+
+def test_linear_axes_end_at_round_numbers():
+    svg = str(line_chart("x", {"a": Curve([0, 1], [0.13, 0.84])}).svg)
+    assert all(f">{tick}</text>" in svg for tick in ("0", "0.5", "1"))
+
+
+def test_a_long_curve_is_averaged_down():
+    [path] = paths(line_chart("x", {"a": Curve(list(range(5000)), [float(i % 2) for i in range(5000)])}))
+    assert path.count("L") == POINTS - 1
+
+
+def test_nothing_finite_leaves_a_sentence():
+    assert "No finite value" in line_chart("x", {"a": Curve([0, 1], [None, None])}).svg
+
+
+def test_hostile_names_are_escaped():
+    chart = line_chart('t"><script>', {'n"><script>': Curve([0, 1], [1.0, 2.0])})
+    assert "<script>" not in str(chart.svg)
+    ElementTree.fromstring(str(chart.svg))
+
+
+number = st.none() | st.floats(-1e30, 1e30)
+
+
+@given(st.lists(number, min_size=1, max_size=9))
+def test_any_curve_can_be_drawn_inside_the_frame(values):
+    chart = line_chart("x", {"a": Curve(list(range(len(values))), values)})
+    assert "nan" not in str(chart.svg)
+    if any(value is not None for value in values):
+        ElementTree.fromstring(str(chart.svg))
+
+
+@pytest.mark.parametrize("value", [0.0, 5.0, -5.0, 1e-30, 1e30])
+def test_a_constant_can_be_drawn(value):
+    assert paths(line_chart("x", {"a": Curve([0, 1], [value, value])}))
+
+
+def test_terms_sources_gradients_and_validation_each_have_their_chart():
+    curve = Curve([0, 1], [1.0, 2.0])
+    names = [
+        "train/loss",
+        "train/terms/ssi",
+        "train/sources/ssi/web",
+        "train/gradients/ssi",
+        "val/a/b/abs_rel",
+    ]
+    charts = run_charts(dict.fromkeys(names, curve))
+    assert [chart.title for chart in charts] == [
+        "total loss",
+        "loss ssi",
+        "gradient norm at the prediction",
+        "validation abs_rel",
+    ]
+    assert [entry[2] for entry in charts[1].legend] == ["all sources", "web"]
+    assert charts[3].legend[0][2] == "a/b"

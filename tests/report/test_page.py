@@ -1,0 +1,160 @@
+import re
+import shutil
+from base64 import b64decode
+from html.parser import HTMLParser
+
+import pytest
+
+from depthmix.report import build_report
+from depthmix.report.collect import collect
+from depthmix.report.page import render
+from depthmix.report.strips import encode_strips, make_strips
+from depthmix.report.tables import results_table
+from tests.report.make_run import HOSTILE, make_run
+
+VOID = {"meta", "img", "br", "hr", "input", "link"}
+
+
+class Reader(HTMLParser):
+    """Collect tags, check nesting, and gather the text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def read(page: str) -> Reader:
+    reader = Reader()
+    reader.feed(page)
+    assert not reader.open
+    return reader
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory, data_root) -> Reader:
+    run = make_run(tmp_path_factory.mktemp("page") / "run <1> & co")
+    return read(build_report(run, data_root).read_text(encoding="utf-8"))
+
+
+def test_the_page_needs_no_network_and_no_script(page):
+    assert not {"script", "link", "iframe", "object", "base"} & {tag for tag, _ in page.tags}
+    for _, attributes in page.tags:
+        assert not [name for name in attributes if name.startswith("on")]
+        for name in ("src", "href", "action", "data"):
+            assert attributes.get(name, "#").startswith(("#", "data:image/"))
+    style = " ".join(page.text)
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_hostile_names_appear_as_text(page):
+    assert HOSTILE in " ".join(page.text)
+    assert "run <1> & co" in page.text
+    assert any("rooms<x>" in text for text in page.text)
+    assert "truncated <after> 3 bytes" in page.text
+
+
+def test_every_picture_has_an_alternative_text_and_is_a_picture(page):
+    pictures = [attributes for tag, attributes in page.tags if tag == "img"]
+    assert len(pictures) == 4 * 3 * 4
+    assert all(len(picture["alt"]) > 10 for picture in pictures)
+    starts = {b64decode(picture["src"].split(",")[1])[:3] for picture in pictures}
+    assert starts == {b"\x89PN", b"\xff\xd8\xff"}
+
+
+def test_the_page_says_what_the_mix_is(page):
+    words = " ".join(page.text)
+    for text in (
+        "lidar",
+        "HIGH",
+        "metric depth",
+        "40.0 %",
+        "CC0 <b>bold</b>",
+        "Nobody & Sons, 2026",
+        "7.2% valid",
+    ):
+        assert text in words
+
+
+def test_problems_stand_before_the_mix(page):
+    words = " ".join(page.text)
+    assert words.index("2 problems") < words.index("The mix")
+
+
+def test_headings_and_anchors_fit(page):
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    links = [attributes["href"][1:] for tag, attributes in page.tags if tag == "a"]
+    assert set(links) <= set(ids)
+
+
+def test_missing_parts_leave_a_sentence(tmp_path, data_root):
+    words = " ".join(read(build_report(tmp_path, data_root).read_text()).text)
+    for text in ("depthmix fit", "depthmix test", "No checkpoint at", "No metrics.csv", "No config.yaml"):
+        assert text in words
+
+
+def test_a_run_without_anything_wrong_says_so(tmp_path, data_root, run):
+    (run / "metrics.csv").unlink()
+    (run / "config.yaml").write_text("data: {sources: {web: {weight: 2}}}")
+    assert "No problems found." in read(build_report(run, data_root).read_text()).text
+
+
+def test_the_page_goes_where_it_is_told(run, data_root, tmp_path):
+    assert build_report(run, data_root, tmp_path / "x.html") == tmp_path / "x.html"
+    assert not (run / "report.html").exists()
+
+
+def test_a_damaged_sample_is_a_problem_not_a_crash(run, data_root, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(data_root, copy)
+    [shard] = (copy / "web").glob("*.h5")
+    data = bytearray(shard.read_bytes())
+    middle = slice(len(data) // 3, 2 * len(data) // 3)
+    data[middle] = bytes(255 - byte for byte in data[middle])
+    shard.write_bytes(bytes(data))
+    page = render(collect(run, copy))
+    assert "checksum" in page
+    assert page.index("checksum") < page.index("The mix")
+
+
+def test_pictures_shrink_until_they_fit_the_budget(run, data_root):
+    facts = collect(run, data_root)
+    strips = make_strips(facts, facts.training[0])
+    large, small = encode_strips(strips), encode_strips(strips, budget=1)
+    assert [len(row) for row in large] == [len(row) for row in small] == [4, 4, 4]
+    kept = encode_strips(strips, budget=sum(len(p.uri) for row in large for p in row))
+    assert kept == large
+
+
+def test_the_best_number_of_a_column_is_marked_with_a_sign(run, data_root):
+    page = build_report(run, data_root).read_text()
+    assert re.search(r"<strong>★ 0\.125</strong>", page)
+    assert re.search(r"<strong>★ 0\.875</strong>", page)
+    assert "★ 120.0" not in page
+
+
+def test_measures_that_a_set_can_not_bear_are_dashes():
+    rows = [
+        {"set": "a", "alignment": "none", "abs_rel": None, "rmse": 2.0},
+        {"set": "b", "alignment": "none", "abs_rel": 1.0},
+    ]
+    table = results_table(rows)
+    assert table.heads == ["abs_rel ↓", "rmse m ↓"]
+    assert [cell.text for cell in table.blocks[0][1][0][1]] == ["-", "2.000"]
