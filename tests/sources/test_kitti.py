@@ -181,7 +181,7 @@ def test_calibration_chain_equals_the_steps_of_the_publication(tmp_path: Path):
     fake.make(tmp_path)
     _, chain = read_object_calibration(tmp_path / "training/calib/000000.txt")
     point = np.array([11.0, -2.0, 0.5, 1.0])
-    camera = fake.projection() @ np.append(fake.mounting() @ point, 1)
+    camera = fake.projection() @ np.append(fake.rectification() @ fake.mounting() @ point, 1)
     assert_allclose(chain @ point, camera, rtol=1e-9)
 
 

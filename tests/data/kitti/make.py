@@ -58,10 +58,16 @@ def projection() -> np.ndarray:
     return camera @ np.hstack([np.eye(3), [[-CAMERA_X], [0], [0.0027]]])
 
 
+def rectification() -> np.ndarray:
+    """Return the small rotation from camera 0 to the rectified camera 0."""
+    angle = 0.02
+    return np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
+
+
 def mounting() -> np.ndarray:
-    """Return the matrix that takes scanner points to camera 0."""
-    to_camera_2 = SCANNER - np.array([-CAMERA_X, 0, 0.0027])
-    return np.hstack([AXES, to_camera_2[:, None]])
+    """Return the matrix that takes scanner points to camera 0, before its rectification."""
+    position = SCANNER - np.array([-CAMERA_X, 0, 0.0027])
+    return rectification().T @ np.hstack([AXES, position[:, None]])
 
 
 def text(values: np.ndarray) -> str:
@@ -81,7 +87,7 @@ def make(root: Path, *, split: str = "training", count: int = 2) -> np.ndarray:
     """Write the object layout and return the depth that the camera sees."""
     folder = root / split
     (folder / "calib").mkdir(parents=True)
-    fields = {"P2": projection(), "R0_rect": np.eye(3), "Tr_velo_to_cam": mounting()}
+    fields = {"P2": projection(), "R0_rect": rectification(), "Tr_velo_to_cam": mounting()}
     for number in range(count):
         frame = f"{number:06d}"
         write_pair(folder / "image_2" / f"{frame}.png", folder / "velodyne" / f"{frame}.bin", number)
@@ -99,8 +105,8 @@ def make_raw(root: Path, *, count: int = 2) -> np.ndarray:
         scans = drive / "velodyne_points" / "data"
         write_pair(drive / "image_02" / "data" / f"{frame}.png", scans / f"{frame}.bin", number)
     time = "calib_time: 09-Jan-2012 13:57:47\n"
-    cameras = f"{time}R_rect_00: {text(np.eye(3))}\nP_rect_02: {text(projection())}\n"
+    cameras = f"{time}R_rect_00: {text(rectification())}\nP_rect_02: {text(projection())}\n"
     (date / "calib_cam_to_cam.txt").write_text(cameras)
-    scanner = f"{time}R: {text(AXES)}\nT: {text(mounting()[:, 3])}\n"
+    scanner = f"{time}R: {text(mounting()[:, :3])}\nT: {text(mounting()[:, 3])}\n"
     (date / "calib_velo_to_cam.txt").write_text(scanner)
     return true_depth()
