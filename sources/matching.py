@@ -54,7 +54,7 @@ def match_pair(
     )[:, ::-1]
     missing = (min_disparity - 1) * STEPS
     agreed = left_right_agree(forth, back, missing=missing, tolerance=tolerance)
-    valid = _without_speckles(forth, agreed, missing=missing, size=speckle_size)
+    valid = without_speckles(forth, agreed, missing=missing, size=speckle_size)
     return np.where(valid, forth.astype(np.float32) / STEPS, np.float32(0)), valid
 
 
@@ -69,6 +69,17 @@ def left_right_agree(
     found = (forth > missing) & (home > missing)
     difference = np.abs(forth.astype(np.int32) - home)
     return np.asarray(inside & found & (difference <= tolerance * STEPS))
+
+
+def without_speckles(
+    disparity: Int16[np.ndarray, "h w"], agreed: Bool[np.ndarray, "h w"], *, missing: int, size: int
+) -> Bool[np.ndarray, "h w"]:
+    """Keep the agreed pixels that lie in islands of at least `size` agreed pixels of like disparity."""
+    import cv2
+
+    kept = np.where(agreed, disparity, np.int16(missing))
+    cv2.filterSpeckles(kept, missing, size, 2 * STEPS)
+    return np.asarray(agreed & (kept > missing))
 
 
 def affine_label(
@@ -195,16 +206,6 @@ def _semi_global(
     ]
     disparity: np.ndarray = matcher.compute(*padded)
     return disparity[:, before : before + left.shape[1]]
-
-
-def _without_speckles(
-    disparity: Int16[np.ndarray, "h w"], agreed: Bool[np.ndarray, "h w"], *, missing: int, size: int
-) -> Bool[np.ndarray, "h w"]:
-    import cv2
-
-    kept = np.where(agreed, disparity, np.int16(missing))
-    cv2.filterSpeckles(kept, missing, size, 2 * STEPS)
-    return np.asarray(agreed & (kept > missing))
 
 
 def _grey(image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w"]:

@@ -15,3 +15,9 @@ def test_two_files_of_one_stem_are_refused(tmp_path):
         (tmp_path / name).touch()
     with pytest.raises(BadSource, match=r"a\.png: has the same stem as a\.jpg"):
         files_by_stem(tmp_path)
+
+
+def test_a_folder_without_images_is_refused(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(BadSource, match=r"holds no \.jpg, \.jpeg, \.png file; give the folder"):
+        files_by_stem(tmp_path)

@@ -6,7 +6,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from depthmix.errors import BadSample
-from depthmix.sources.matching import affine_label, left_right_agree, match_pair, move_rows, vertical_shift
+from depthmix.sources.matching import (
+    affine_label,
+    left_right_agree,
+    match_pair,
+    move_rows,
+    vertical_shift,
+    without_speckles,
+)
 from tests.data.stereo_pairs.make import BACKGROUND, FOREGROUND, two_layers
 
 
@@ -86,13 +93,23 @@ def naive_agreement(forth, back, missing, tolerance):
     return agreed
 
 
-disparities = arrays.arrays(np.int16, (3, 8), elements=st.integers(-80, 80))
+# Many values close to -80, which means "no match" below: there the rule about missing values decides.
+disparities = arrays.arrays(np.int16, (3, 8), elements=st.integers(-80, 80) | st.integers(-80, -60))
 
 
 @given(disparities, disparities, st.sampled_from([0.0, 0.5, 1.0, 3.0]))
 def test_agreement_equals_a_pixel_by_pixel_check(forth, back, tolerance):
     agreed = left_right_agree(forth, back, missing=-80, tolerance=tolerance)
     np.testing.assert_array_equal(agreed, naive_agreement(forth, back, -80, tolerance))
+
+
+def test_an_island_of_agreement_is_dropped_though_the_disparity_around_it_is_alike():
+    agreed = np.zeros((20, 20), bool)
+    agreed[2:5, 2:5] = True
+    agreed[10:, :] = True
+    kept = without_speckles(np.full((20, 20), 32, np.int16), agreed, missing=-16, size=50)
+    assert not kept[:10].any()
+    assert kept[10:].all()
 
 
 values = arrays.arrays(np.float32, (5, 7), elements=st.floats(-200, 200, width=32))
