@@ -1,11 +1,11 @@
-"""A first look at the claim: the same rendered data, network, initial weights and steps, three ways of using labels.
+"""A first look at the claim: equal data, network, initial weights and steps, three ways of using the labels.
 
 Recipes:
     quality_aware    the shipped terms: every label is used for what it is worth.
     ssi_everywhere   scale-shift-invariant terms on every depth label; its un-aligned depth uses one global
                      scale and shift of inverse depth, fitted on the metric validation sets.
     naive            everything taken as metric: web inverse depth v becomes depth c / max(v, 0.02), with one
-                     factor c that gives it the median depth of the metric sources, and with an invented camera.
+                     factor c that gives it the median depth of the metric sources, and an invented camera.
     ramp             no training: inverse depth is a linear function of the image row, fitted on the metric
                      training labels.
 

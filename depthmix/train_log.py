@@ -61,7 +61,11 @@ class TrainingFigures(Metric):
 
     def figures(self) -> dict[str, float]:
         """Name every average as the columns of the log, without those of which nothing was seen."""
-        found: dict[str, Any] = {name: value.tolist() for name, value in self.compute().items()}
+        # torchmetrics makes a number of a vector with one entry.
+        shapes = {"loss": (), "terms": (-1,), "sources": (len(self.terms), -1), "gradients": (-1,)}
+        found: dict[str, Any] = {
+            name: value.reshape(shapes[name]).tolist() for name, value in self.compute().items()
+        }
         named = {"train/loss": found["loss"]}
         for k, term in enumerate(self.terms):
             named[f"train/terms/{term}"] = found["terms"][k]

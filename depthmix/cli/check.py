@@ -117,7 +117,7 @@ def term_from(options: dict[str, Any]) -> "Term":
     from depthmix.objective import Term
 
     loss = options["loss"]
-    spec = {"class_path": loss} if isinstance(loss, str) else loss
+    spec: dict[str, Any] = {"class_path": loss} if isinstance(loss, str) else loss
     found = resolve_class(spec["class_path"], DepthLoss)
     assert found is not None  # the shape was checked before
     rest = {name: value for name, value in options.items() if name != "loss"}

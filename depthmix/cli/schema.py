@@ -134,9 +134,9 @@ def call_problems(node: yaml.Node, target: Callable[..., object], where: str) ->
 
 
 def _class_problems(node: yaml.Node, base: type, where: str) -> Iterator[Problem]:
-    if isinstance(node, yaml.ScalarNode):
-        path, options = node, None
-    else:
+    path: yaml.Node = node
+    options: yaml.Node | None = None
+    if not isinstance(node, yaml.ScalarNode):
         pairs = {key.value: (key, value) for key, value in _pairs(node)}
         for name, (key, _) in pairs.items():
             if name not in ("class_path", "init_args"):
@@ -161,7 +161,8 @@ def _class_problems(node: yaml.Node, base: type, where: str) -> Iterator[Problem
 def known_classes(base: type) -> dict[str, type]:
     """List the concrete subclasses of `base` that are imported, by short name."""
     found: dict[str, type] = {}
-    for child in base.__subclasses__():
+    children: list[type] = base.__subclasses__()
+    for child in children:
         if not inspect.isabstract(child):
             found[child.__name__] = child
         found |= known_classes(child)

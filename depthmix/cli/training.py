@@ -1,6 +1,7 @@
 """`depthmix fit | validate | test`: the Lightning CLI with our network task, our data, and short errors."""
 
 import logging
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ import depthmix.models  # noqa: F401  (imported so that short names of losses an
 from depthmix.cli.check import config_problems, recipe
 from depthmix.data import MixData
 from depthmix.errors import ConfigError
+from depthmix.objective import check_terms
 from depthmix.task import DepthTask
 
 __all__ = ["run"]
@@ -33,7 +35,8 @@ def run(arguments: Sequence[str]) -> int:
         MixData,
         args=arguments,
         seed_everything_default=0,
-        save_config_callback=SaveConfigCallback,
+        # Only a training owns the run folder: an evaluation must not replace its configuration or its log.
+        save_config_callback=SaveConfigCallback if arguments[0] == "fit" else None,
         save_config_kwargs={"overwrite": True},
     )
     return 0
@@ -57,16 +60,26 @@ class MixCli(LightningCLI):
         parser.add_argument("-c", "--config", action="config", help="YAML file or name of a shipped recipe")
         return parser
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse without Lightning's warning that arguments were given in two ways: ours never are."""
+        self.config = parser.parse_args(args)
+
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Take the trainer's run folder as the default for everything written."""
-        parser.set_defaults({"trainer.default_root_dir": "runs/latest"})
+        parser.set_defaults(
+            {"trainer.default_root_dir": "runs/latest", "trainer.enable_model_summary": False}
+        )
+
+    def before_fit(self) -> None:
+        """Refuse terms that the labels cannot bear before anything is written."""
+        check_terms(self.model.terms, self.datamodule.cards)
 
     def instantiate_trainer(self, **kwargs: Any) -> Any:
         """Add the run folder's logger, checkpoint and a progress bar with few numbers."""
         config = self._get(self.config_init, "trainer", default={})
         folder = str(config.get("default_root_dir"))
         if config.get("logger") in (None, True):
-            kwargs["logger"] = CSVLogger(folder, name="", version="")
+            kwargs["logger"] = CSVLogger(folder, name="", version="") if self.subcommand == "fit" else False
         kwargs.setdefault("callbacks", []).extend(_callbacks(folder, config))
         return super().instantiate_trainer(**kwargs)
 
@@ -107,11 +120,16 @@ def _stop_on_problems(file: Path) -> None:
 
 def _quieten() -> None:
     """Drop messages that every run repeats and nobody can act on."""
+    # Lightning calls functions that jsonargparse has deprecated: nothing that a user could change.
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for text in (
         ".*does not have many workers.*",
         ".*Experiment logs directory.*",
+        "Checkpoint directory .* exists",
+        ".*smaller than the logging interval.*",
+        "Total length of `list` across ranks is zero.*",
         ".*LeafSpec.*",
         ".*tips.*",
     ):

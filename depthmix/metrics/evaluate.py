@@ -98,6 +98,7 @@ class DepthMetrics(Metric):
     def rows(self) -> list[dict[str, Any]]:
         """Return one plain row per set and alignment that has a figure, None for what it cannot bear."""
         table, images = self.compute()
+        images = images.reshape(-1)  # torchmetrics makes a number of a vector with one entry
         return [
             _row(entry, int(images[i]), alignment, table[i, k].tolist())
             for i, entry in enumerate(self.sets)
