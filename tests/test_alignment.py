@@ -115,3 +115,8 @@ def test_normalising_flat_empty_or_zero_rows_is_finite_with_finite_gradient():
     out.square().sum().backward()
     assert not out.any()
     assert x.grad.isfinite().all()
+
+
+def test_below_the_floor_a_row_shrinks_with_its_contrast_instead_of_blowing_up_noise():
+    faint = normalise(5 + 1e-6 * noise(), VALID)
+    assert faint.abs().mean().item() == pytest.approx(1e-6 * noise().abs().mean().item() / 5e-4, rel=1e-2)
