@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
 from depthmix.errors import BadSample
+from depthmix.plot.figures import DPI
 from depthmix.plot.words import kind_words, label_unit, sample_title
 from depthmix.sample import DEPTH_KINDS, Intrinsics, Sample
 
@@ -27,7 +28,7 @@ def points_of(depth: Float[np.ndarray, "h w"], intrinsics: Intrinsics) -> Float3
 
 
 def show_cloud(
-    sample: Sample, depth: Float[np.ndarray, "h w"] | None = None, *, points: int = 6000
+    sample: Sample, depth: Float[np.ndarray, "h w"] | None = None, *, points: int = 10_000
 ) -> "Figure":
     """Draw the label of a sample, or a prediction for its image, as a point cloud in the image's colours.
 
@@ -61,7 +62,7 @@ def show_points(
     title: str,
     *,
     unit: str = "m",
-    points: int = 6000,
+    points: int = 10_000,
 ) -> "Figure":
     """Draw points in the colours of their pixels, seen from behind and above the camera.
 
@@ -80,12 +81,12 @@ def show_points(
     step = max(1, -(-len(place) // points)) | 1
     place, colour = place[::step], colour[::step]
     right, forward, up = place[:, 0], place[:, 2], -place[:, 1]
-    figure = Figure(figsize=(6.4, 4.8))
+    figure = Figure(figsize=(6.0, 4.2), dpi=DPI)
     axes: Any = figure.add_axes((0.0, 0.0, 1.0, 0.96), projection="3d")  # the stubs know flat axes only
-    axes.scatter(right, forward, up, c=colour, s=3, linewidths=0, depthshade=False)
+    axes.scatter(right, forward, up, c=colour, s=5, linewidths=0, depthshade=False)
     axes.set(xlabel=f"right, {unit}", ylabel=f"forward, {unit}", zlabel=f"up, {unit}")
     spans = [max(float(np.ptp(axis)), 1e-6) for axis in (right, forward, up)]
-    axes.set_box_aspect(spans)
+    axes.set_box_aspect(spans, zoom=1.15)
     axes.view_init(elev=22, azim=-110)
     axes.tick_params(labelsize=7)
     figure.suptitle(title.replace("$", r"\$"), fontsize=9)

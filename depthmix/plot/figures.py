@@ -1,6 +1,6 @@
 """Matplotlib figures of samples and predictions; every function returns the figure and keeps no state."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from jaxtyping import Float32
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["draw_panels", "format_number", "show_sample", "show_strip"]
+
+DPI: Final = 85  # a notebook full of pictures stays below a megabyte
 
 
 def show_sample(sample: Sample) -> "Figure":
@@ -35,7 +37,7 @@ def show_strip(
     return draw_panels(strip_panels(sample, depth, metric=metric), sample_title(sample))
 
 
-def draw_panels(panels: list[Panel], title: str, *, width: float = 3.2) -> "Figure":
+def draw_panels(panels: list[Panel], title: str, *, width: float = 2.7) -> "Figure":
     """Draw panels side by side under one title, each with the colour bar of its scale.
 
     Args:
@@ -47,7 +49,7 @@ def draw_panels(panels: list[Panel], title: str, *, width: float = 3.2) -> "Figu
 
     rows, columns = panels[0].rgb.shape[:2]
     height = width * min(rows / columns, 2.0)
-    figure = Figure(figsize=(width * len(panels), height + 1.2), layout="constrained")
+    figure = Figure(figsize=(width * len(panels), height + 1.0), dpi=DPI, layout="constrained")
     figure.suptitle(_plain(title), fontsize=10)
     # The bars have a row of their own, so that all pictures are of one size whether they have a bar or not.
     grid = figure.subplots(2, len(panels), squeeze=False, height_ratios=[height, 0.12])
