@@ -107,7 +107,7 @@ def _middle_values(
 def _middle_by_sorting(values: Float[Tensor, "b n"], count: Int[Tensor, " b"]) -> tuple[Tensor, ...]:
     places = torch.stack([(count - 1).clamp_min(0) // 2, count // 2], 1)
     ordered = values.sort(1).values  # NaN comes last
-    return ordered.gather(1, places.clamp_max(values.shape[1] - 1)).unbind(1)
+    return ordered.gather(1, places).unbind(1)
 
 
 def _middle_by_selection(values: Float[Tensor, "b n"], count: Int[Tensor, " b"]) -> tuple[Tensor, ...]:

@@ -43,12 +43,13 @@ def test_low_contrast_on_a_large_offset_costs_no_digits_in_float32(contrast):
     assert residual < 3e-7 / contrast  # what rounding of the inputs alone leaves
 
 
-@pytest.mark.parametrize("size", [1e-12, 1e12, 1e25])
+@pytest.mark.parametrize("size", [1e-25, 1e-12, 1e12, 1e25])
 def test_any_unit_fits_into_float32(size):
-    g = noise(dtype=torch.float32) * size
-    scale, shift = align_scale_shift(noise(dtype=torch.float32), g, VALID)
-    assert scale.item() == pytest.approx(size, rel=1e-4)
-    assert abs(shift.item()) < 1e-5 * size
+    x = noise(dtype=torch.float32)
+    for p, g, expected in ((x, size * x, size), (size * x, x, 1 / size)):
+        scale, shift = align_scale_shift(p, g, VALID)
+        assert scale.item() == pytest.approx(expected, rel=1e-4)
+        assert abs(shift.item()) < 1e-5 * g.abs().max().item()
 
 
 def test_an_inverted_prediction_gets_scale_zero_and_the_mean():
@@ -58,10 +59,11 @@ def test_an_inverted_prediction_gets_scale_zero_and_the_mean():
     assert shift.item() == pytest.approx(g.mean().item())
 
 
-def test_a_flat_prediction_gets_scale_zero_and_the_mean():
-    scale, shift = align_scale_shift(torch.full((1, 400), 3.0), noise().float(), VALID)
+@pytest.mark.parametrize("contrast", [0, 1e-6])
+def test_a_flat_prediction_gets_scale_zero_and_the_mean(contrast):
+    scale, shift = align_scale_shift(3 + contrast * noise(), noise(), VALID)
     assert scale.item() == 0
-    assert shift.item() == pytest.approx(noise().mean().item(), abs=1e-6)
+    assert shift.item() == pytest.approx(noise().mean().item(), abs=1e-12)
 
 
 def test_one_pixel_fixes_the_shift_only_and_none_gives_the_identity():

@@ -145,6 +145,11 @@ class LossContract:
         accepted = [kind in self.make().accepts for kind in KINDS]
         assert self.make().supervised(make_batch()).tolist() == accepted
 
+    def test_supervision_needs_a_camera_only_where_the_loss_does(self):
+        batch, blind = make_batch(), LABEL_FAULTS["no camera"](make_batch())
+        expected = self.make().supervised(batch) & ("camera" not in self.make().needs)
+        assert torch.equal(self.make().supervised(blind), expected)
+
     def test_agrees_with_a_naive_float64_implementation(self):
         batch, y, values, _ = self.run_default()
         rows, supervised = rows_of(batch, y), self.make().supervised(batch)
