@@ -101,7 +101,13 @@ class SampleLoader(DataLoader[Batch]):
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]  # nothing needs torch's private type
         for batch in super().__iter__():
             if isinstance(batch, DepthmixError):
-                raise batch
+                # Let the workers go now. Left to the garbage collector, together with the cycle of error
+                # and frame, they would be waited for in vain for five seconds.
+                self._iterator = None
+                try:
+                    raise batch
+                finally:
+                    del batch
             yield batch
 
 
@@ -130,9 +136,8 @@ class ResumableLoader(SampleLoader):
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         # A generator: this line runs at the first batch, when Lightning has already set the epoch.
-        epoch, taken = self.mixture.epoch, 0
-        if self._resume[0] == epoch:
-            taken = self._resume[1] % len(self.mixture)
+        epoch = self.mixture.epoch
+        taken = self._resume[1] if self._resume[0] == epoch else 0
         self._resume = (0, 0)
         self.mixture.start = taken
         self._taken = (epoch, taken)
@@ -158,6 +163,7 @@ class ResumableLoader(SampleLoader):
             reason = f"the checkpoint was trained on another order of samples: {differences}"
             raise ConfigError(reason, field="data", hint=hint)
         self._resume = (state["epoch"], state["taken"])
+        self.mixture.set_epoch(state["epoch"])
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -162,6 +162,12 @@ def test_depth_is_never_averaged_across_an_edge() -> None:
     assert set(after.target.ravel()) == {1.0, 9.0}
 
 
+def test_a_shrunk_image_is_the_mean_of_what_it_covers() -> None:
+    before = addressed(24, 32)
+    means = before.image.reshape(6, 4, 8, 4, 3).mean((1, 3))
+    np.testing.assert_allclose(resize(before, 6, 8).image, means, atol=0.51)
+
+
 def test_sky_gives_way_where_a_sparse_point_lands() -> None:
     valid = np.zeros((4, 4), np.bool_)
     valid[0, 0] = True

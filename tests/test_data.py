@@ -234,6 +234,29 @@ def test_validation_between_batches_does_not_disturb_resuming(root: Path, tmp_pa
     assert again.shown == first.shown[STEPS:]
 
 
+@pytest.mark.parametrize("taken", [0, 1, STEPS])
+def test_a_loader_without_lightning_goes_on_in_its_epoch(root: Path, taken: int) -> None:
+    loader, again = mixed(root).train_dataloader(), mixed(root).train_dataloader()
+    loader.mixture.set_epoch(3)
+    whole = []
+    for batch in loader:
+        if len(whole) == taken:
+            again.load_state_dict({**loader.state_dict(), "taken": taken})
+        whole.append(digest(batch))
+    if taken == STEPS:
+        again.load_state_dict(loader.state_dict())
+    assert [digest(batch) for batch in again] == whole[taken:]
+    assert [digest(batch) for batch in again] == whole
+
+
+def test_a_checkpoint_between_two_epochs_counts_nothing_twice(root: Path) -> None:
+    loader = mixed(root).train_dataloader()
+    list(loader)
+    assert loader.state_dict()["taken"] == STEPS
+    loader.mixture.set_epoch(1)
+    assert (loader.state_dict()["epoch"], loader.state_dict()["taken"]) == (1, 0)
+
+
 def test_a_checkpoint_of_another_mix_is_refused(root: Path, unbroken: tuple[list[str], Path]) -> None:
     other = mixed(root, sources={"web": SourceSpec(1.0), "kitti": SourceSpec(), "planes": SourceSpec(0.5)})
     with pytest.raises(ConfigError) as caught:
