@@ -15,7 +15,7 @@ def png(array: Shaped[np.ndarray, "h w *c"]) -> bytes:
     import cv2
 
     shown = array[..., ::-1] if array.ndim == 3 else array
-    return bytes(cv2.imencode(".png", shown, [cv2.IMWRITE_PNG_COMPRESSION, 2])[1].tobytes())
+    return bytes(cv2.imencode(".png", shown, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes())
 
 
 def npy(array: Shaped[np.ndarray, "*shape"]) -> bytes:

@@ -18,7 +18,7 @@ __all__ = ["file_names", "make_files"]
 
 BASELINE_M = {"rooms": (0.1, 0.25), "streets": (0.54, 0.54), "clutter": (0.05, 0.12)}
 PLANES_PER_CAMERA = 1  # PlaneInstances wants a camera for every image, or for none
-WEB_REACH = 48  # the web matcher searches disparities from -48 to 47 pixels, whatever the pair
+WEB_REACH = 32  # the web matcher searches disparities from -32 to 31 pixels, whatever the pair
 
 
 def file_names(job: Job) -> list[str]:
@@ -68,9 +68,9 @@ def _camera(job: Job) -> list[str]:
 
 def _web(job: Job, shot: Shot, preset: Preset) -> list[bytes]:
     """A pair taken by nobody knows what: baseline and convergence are drawn, used and forgotten."""
-    spread = shot.rng.uniform(0.1, 0.2) * preset.width
+    spread = min(shot.rng.uniform(0.08, 0.14) * preset.width, WEB_REACH)
     baseline = spread / (shot.intrinsics.fx * (1 / shot.near - 1 / shot.far))
-    converged = shot.intrinsics.fx * baseline / shot.far + shot.rng.uniform(0.0, 0.8) * spread
+    converged = shot.intrinsics.fx * baseline / shot.far + shot.rng.uniform(0.1, 0.8) * spread
     view, left, right, exposure = _pair(shot, preset, baseline, converged)
     disparity, valid = match_pair(left, right, min_disparity=-WEB_REACH, num_disparities=2 * WEB_REACH)
     inverse_depth, valid = _eight_bit(disparity, valid & ~view.sky)

@@ -1,6 +1,7 @@
 """Shapes as triangles that carry shading normals, texture positions and the planar face they belong to."""
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float, Float32, Int32
@@ -70,6 +71,8 @@ def box(width: float, depth: float, height: float, taper: float = 1.0) -> Mesh:
         height: along z.
         taper: size of the top relative to the bottom along x; the sides lean for anything but 1.
     """
+    if taper == 1:
+        return _straight_box(width, depth, height)
     x, y, z, t = width / 2, depth / 2, height, taper
     bottom = [(-x, -y, 0), (x, -y, 0), (x, y, 0), (-x, y, 0)]
     top = [(-x * t, -y, z), (x * t, -y, z), (x * t, y, z), (-x * t, y, z)]
@@ -131,20 +134,42 @@ def crown(radius: float, rng: np.random.Generator, rings: int = 14) -> Mesh:
     return Mesh(corners, normals.astype(np.float32), corners, mesh.face)
 
 
+def _straight_box(width: float, depth: float, height: float) -> Mesh:
+    unit, normals, axes = _unit_box()
+    corners = unit * np.array([width, depth, height], np.float32)
+    face = np.repeat(np.arange(1, 7, dtype=np.int32), 2)
+    return Mesh(corners, normals, np.einsum("tci,tji->tcj", corners, axes), face)
+
+
+@lru_cache(maxsize=1)
+def _unit_box() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return corners and normals of a box of side 1, and for each triangle its texture axes as rows."""
+    mesh = box(1.0, 1.0, 1.0, taper=1.0 + 1e-12)  # the general way, hardly leaning
+    corners, normals = np.round(mesh.corners * 2) / 2, np.round(mesh.normals)
+    normal = normals[:, 0]
+    level = np.where(np.abs(normal[:, 2:]) > 0, [1.0, 0.0, 0.0], np.cross([0.0, 0.0, 1.0], normal))
+    axes = np.stack([level, np.cross(normal, level), normal], axis=1)
+    return corners.astype(np.float32), normals.astype(np.float32), axes.astype(np.float32)
+
+
 def _polygon(points: Float[np.ndarray, "n 3"], face: int) -> Mesh:
     """Fan out a planar convex polygon whose corners run counter-clockwise seen from outside."""
-    first, second = points[1] - points[0], points[2] - points[0]
-    normal = np.cross(first, second)
+    normal = _cross(points[1] - points[0], points[2] - points[0])
     normal /= np.linalg.norm(normal)
     # Texture axes: level along the face and, on anything but floors, up; so that bricks lie flat.
-    level = np.cross([0, 0, 1], normal)
-    level = level / np.linalg.norm(level) if np.linalg.norm(level) > 1e-6 else np.array([1.0, 0, 0])
-    axes = np.stack([level, np.cross(normal, level), normal])
+    tilt = float(np.hypot(normal[0], normal[1]))
+    level = np.array([-normal[1], normal[0], 0.0]) / tilt if tilt > 1e-6 else np.array([1.0, 0.0, 0.0])
+    axes = np.stack([level, _cross(normal, level), normal])
     texture = points @ axes.T
     index = np.array([(0, i, i + 1) for i in range(1, len(points) - 1)])
     corners = points[index].astype(np.float32)
     normals = np.broadcast_to(normal.astype(np.float32), corners.shape)
     return Mesh(corners, normals, texture[index].astype(np.float32), np.full(len(index), face, np.int32))
+
+
+def _cross(a: Float[np.ndarray, " 3"], b: Float[np.ndarray, " 3"]) -> Float[np.ndarray, " 3"]:
+    # numpy's own is ten times slower on a single pair.
+    return np.array([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
 
 
 def _grid(

@@ -71,6 +71,8 @@ class Renderer:
         # One thread: the tree of triangles, and so the winner of a tie, must not depend on the machine.
         self._rays = self._open3d.t.geometry.RaycastingScene(nthreads=1)
         corners = np.ascontiguousarray(scene.mesh.corners.reshape(-1, 3))
+        both = np.concatenate([scene.mesh.normals, scene.mesh.texture], axis=2)
+        self._surface = (both[:, 0].copy(), both[:, 1] - both[:, 0], both[:, 2] - both[:, 0])
         index = np.arange(len(corners), dtype=np.uint32).reshape(-1, 3)
         self._rays.add_triangles(self._tensor(corners), self._tensor(index))
 
@@ -93,15 +95,21 @@ class Renderer:
         u, v = pixel_grid(size)
         hits, radiance, shadow = self._colors(pose, intrinsics, u, v)
         edge = np.flatnonzero(_changes(self._identity(hits), shadow, size))
-        offsets = ((-0.25, -0.25), (0.25, -0.25), (-0.25, 0.25), (0.25, 0.25))
-        around = [self._colors(pose, intrinsics, u[edge] + dx, v[edge] + dy)[1] for dx, dy in offsets]
-        radiance[edge] = sum(around[1:], around[0]) / len(offsets)
+        radiance[edge] = (radiance[edge] + 2 * self._smooth(pose, intrinsics, u[edge], v[edge])) / 3
         hit = hits.triangle >= 0
         planes = np.where(hit, self.scene.mesh.face[hits.triangle], np.int32(0))
         normals = rotate(pose.rotation, hits.normal)
         return View(
             radiance.reshape(*size, 3), hits.t.reshape(size), planes.reshape(size), normals.reshape(*size, 3)
         )
+
+    def _smooth(
+        self, pose: Pose, intrinsics: Intrinsics, u: Float32[np.ndarray, " n"], v: Float32[np.ndarray, " n"]
+    ) -> Float32[np.ndarray, "n 3"]:
+        """Average two rays beside the middle of each pixel, for those that a border runs through."""
+        right, down = np.array([[-1, 1], [-0.6, 0.6]], np.float32)[..., None] / 3
+        both = self._colors(pose, intrinsics, (u + right).ravel(), (v + down).ravel())[1]
+        return np.asarray(both.reshape(2, -1, 3).mean(axis=0))
 
     def visible(self, points: Float32[np.ndarray, "n 3"]) -> Bool[np.ndarray, " n"]:
         """Tell which points the lamp or sun reaches."""
@@ -121,8 +129,9 @@ class Renderer:
         directions = pixel_rays(pose, intrinsics, u, v)
         hits = self.cast(pose.centre, directions)
         hit = np.flatnonzero(hits.triangle >= 0)
-        radiance = sky_color(self.scene.sky, self.scene.light, directions)
-        shadow = np.zeros(len(u), np.bool_)
+        radiance, shadow = np.zeros((len(u), 3), np.float32), np.zeros(len(u), np.bool_)
+        open_sky = np.flatnonzero(hits.triangle < 0)
+        radiance[open_sky] = sky_color(self.scene.sky, self.scene.light, directions[open_sky])
         radiance[hit], shadow[hit] = self._lit(pose, intrinsics, directions[hit], hits, hit)
         return hits, radiance, shadow
 
@@ -135,9 +144,9 @@ class Renderer:
         hit: Int32[np.ndarray, " n"],
     ) -> tuple[Float32[np.ndarray, "n 3"], Bool[np.ndarray, " n"]]:
         t, triangle, flat = hits.t[hit], hits.triangle[hit], hits.normal[hit]
-        rounded = _interpolate(self.scene.mesh.normals, triangle, hits.uv[hit])
-        rounded *= np.where((rounded * flat).sum(axis=1) < 0, -1, 1).astype(np.float32)[:, None]
-        texture = _interpolate(self.scene.mesh.texture, triangle, hits.uv[hit])
+        surface = self._interpolated(triangle, hits.uv[hit])
+        rounded, texture = surface[:, :3], surface[:, 3:]
+        rounded = rounded * np.where((rounded * flat).sum(axis=1) < 0, -1, 1).astype(np.float32)[:, None]
         facing = -(flat * directions).sum(axis=1) / np.linalg.norm(directions, axis=1)
         pixel = t / np.float32(intrinsics.fx) / np.clip(facing, 0.25, 1)
         color = albedo(self.scene.materials, self.scene.part[triangle], texture, pixel)
@@ -145,6 +154,13 @@ class Renderer:
         seen = self.visible(points)
         towards = _towards_light(self.scene, points)
         return color * lit(self.scene.light, rounded, towards, seen), ~seen
+
+    def _interpolated(
+        self, triangle: Int32[np.ndarray, " n"], uv: Float32[np.ndarray, "n 2"]
+    ) -> Float32[np.ndarray, "n 6"]:
+        """Return shading normal and texture position at points on triangles."""
+        first, along_u, along_v = (part.take(triangle, axis=0) for part in self._surface)
+        return np.asarray(first + along_u * uv[:, :1] + along_v * uv[:, 1:])
 
     def _tensor(self, array: np.ndarray) -> object:
         return self._open3d.core.Tensor(array)
@@ -161,13 +177,6 @@ def _rays(
     rays = np.empty((len(directions), 6), np.float32)
     rays[:, :3], rays[:, 3:] = origins, directions
     return rays
-
-
-def _interpolate(
-    corners: Float32[np.ndarray, "t 3 3"], triangle: Int32[np.ndarray, " n"], uv: Float32[np.ndarray, "n 2"]
-) -> Float32[np.ndarray, "n 3"]:
-    first, second, third = np.moveaxis(corners[triangle], 1, 0)
-    return np.asarray(first + (second - first) * uv[:, :1] + (third - first) * uv[:, 1:])
 
 
 def _changes(

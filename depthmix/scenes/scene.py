@@ -1,9 +1,9 @@
 """A scene: shapes with materials, light and sky, and a builder that the families share."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from jaxtyping import Float, Int32
+from jaxtyping import Float, Float32, Int32
 
 from depthmix.scenes.camera import Pose
 from depthmix.scenes.materials import Material
@@ -77,6 +77,8 @@ class SceneBuilder:
 
     meshes: list[Mesh] = field(default_factory=list)
     materials: list[Material] = field(default_factory=list)
+    places: list[Vector] = field(default_factory=list)
+    rotations: list[Float[np.ndarray, "3 3"]] = field(default_factory=list)
 
     def add(
         self,
@@ -87,10 +89,25 @@ class SceneBuilder:
         rotation: Float[np.ndarray, "3 3"] | None = None,
     ) -> None:
         """Add a shape, turned by `yaw` about the vertical or by `rotation`, then moved."""
-        self.meshes.append(mesh.placed(at, turn(yaw) if rotation is None else rotation))
+        self.meshes.append(mesh)
         self.materials.append(material)
+        self.places.append(at)
+        self.rotations.append(turn(yaw) if rotation is None else rotation)
 
     def build(self, light: Light, sky: Sky, pose: Pose, fov: float) -> Scene:
-        """Put all shapes together."""
+        """Put all shapes together and in their places."""
         part = np.repeat(np.arange(len(self.meshes)), [len(mesh.face) for mesh in self.meshes])
-        return Scene(join(*self.meshes), part.astype(np.int32), tuple(self.materials), light, sky, pose, fov)
+        rotation = np.array(self.rotations, np.float32)[part]
+        mesh = join(*self.meshes)
+        placed = replace(
+            mesh,
+            corners=_turned(mesh.corners, rotation) + np.array(self.places, np.float32)[part][:, None],
+            normals=_turned(mesh.normals, rotation),
+        )
+        return Scene(placed, part.astype(np.int32), tuple(self.materials), light, sky, pose, fov)
+
+
+def _turned(
+    corners: Float32[np.ndarray, "t 3 3"], rotation: Float32[np.ndarray, "t 3 3"]
+) -> Float32[np.ndarray, "t 3 3"]:
+    return np.asarray(np.einsum("tci,tji->tcj", corners, rotation))
