@@ -4,7 +4,7 @@ import zlib
 from dataclasses import dataclass, fields
 
 import numpy as np
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Bool, Float32, Int, UInt8
 
 from depthmix.errors import BadSample, ConfigError
 from depthmix.sample import LabelKind, Sample
@@ -15,6 +15,9 @@ __all__ = ["AugmentOptions", "augment", "crop", "jitter", "mirror", "resize"]
 SPARSE_BELOW = 0.5
 # Windows drawn before one is laid around a pixel that is known to carry a label.
 TRIES = 10
+
+# valid, target and sigma
+Labels = tuple[Bool[np.ndarray, "h w"], Float32[np.ndarray, "h w"], Float32[np.ndarray, "h w"] | None]
 
 
 @dataclass(frozen=True)
@@ -94,24 +97,26 @@ def resize(sample: Sample, height: int, width: int) -> Sample:
     rows, columns = sample.size
     if (height, width) == (rows, columns):
         return sample
-    r, c = _centres(height, rows)[:, None], _centres(width, columns)[None]
+    r, c = _centres(height, rows), _centres(width, columns)
     moved = height <= rows and width <= columns and sample.valid.mean() < SPARSE_BELOW
-    kept, r_label, c_label = _nearest_points(sample, height, width) if moved else (sample.valid[r, c], r, c)
+    valid, target, sigma = _move_points(sample, height, width) if moved else _choose_labels(sample, r, c)
     return sample.replaced(
         image=_resize_image(sample.image, height, width),
-        target=sample.target[r_label, c_label],
-        valid=kept,
-        sky=sample.sky[r, c] & ~kept,
-        planes=sample.planes[r, c],
-        sigma=None if sample.sigma is None else sample.sigma[r_label, c_label],
+        target=target,
+        valid=valid,
+        sky=sample.sky[r][:, c] & ~valid,
+        planes=sample.planes[r][:, c],
+        sigma=sigma,
         intrinsics=sample.intrinsics.resized(width / columns, height / rows) if sample.intrinsics else None,
     )
 
 
 def mirror(sample: Sample) -> Sample:
     """Swap left and right; the camera keeps a positive focal length, only cx moves."""
+    import cv2
+
     return sample.replaced(
-        image=np.ascontiguousarray(sample.image[:, ::-1]),
+        image=cv2.flip(sample.image, 1),
         target=sample.target[:, ::-1],
         valid=np.ascontiguousarray(sample.valid[:, ::-1]),
         sky=np.ascontiguousarray(sample.sky[:, ::-1]),
@@ -179,20 +184,29 @@ def _resize_image(image: UInt8[np.ndarray, "h w 3"], height: int, width: int) ->
     return resized
 
 
-def _nearest_points(
-    sample: Sample, height: int, width: int
-) -> tuple[Bool[np.ndarray, "h w"], Int[np.ndarray, "h w"], Int[np.ndarray, "h w"]]:
-    """Find which target pixels receive a point, and the row and column where the nearest one came from."""
+def _choose_labels(sample: Sample, r: Int[np.ndarray, " h"], c: Int[np.ndarray, " w"]) -> Labels:
+    """Read valid, target and sigma at the given rows and columns."""
+    sigma = None if sample.sigma is None else sample.sigma[r][:, c]
+    return sample.valid[r][:, c], sample.target[r][:, c], sigma
+
+
+def _move_points(sample: Sample, height: int, width: int) -> Labels:
+    """Carry each valid pixel to the new pixel that it falls into; the nearest of several wins."""
     rows, columns = sample.size
     r, c = np.nonzero(sample.valid)
     values = sample.target[r, c]
     closeness = values if sample.kind is LabelKind.AFFINE_DISPARITY else -values
     nearest_last = np.argsort(closeness, kind="stable")
     r, c = r[nearest_last], c[nearest_last]
-    to = _centres(rows, height)[r], _centres(columns, width)[c]
     origin = np.full((height, width), -1)
-    origin[to] = r * columns + c  # the last of several writes to one pixel stays
-    return origin >= 0, np.maximum(origin, 0) // columns, np.maximum(origin, 0) % columns
+    # The last of several writes to one pixel stays.
+    origin[_centres(rows, height)[r], _centres(columns, width)[c]] = r * columns + c
+    valid, origin = origin >= 0, np.maximum(origin, 0)
+    return (
+        valid,
+        sample.target.ravel()[origin],
+        None if sample.sigma is None else sample.sigma.ravel()[origin],
+    )
 
 
 def _draw_window(sample: Sample, options: AugmentOptions, random: np.random.Generator) -> Sample:
