@@ -16,7 +16,7 @@ from depthmix.plot.colour import (
     thicken,
 )
 from depthmix.plot.compare import Comparison, compare
-from depthmix.plot.words import kind_words, label_unit
+from depthmix.plot.words import label_unit, short_kind
 from depthmix.sample import DEPTH_KINDS, LabelKind, Sample
 
 __all__ = ["Panel", "label_scale", "sample_normals", "sample_panels", "strip_panels"]
@@ -93,7 +93,7 @@ def label_scale(sample: Sample) -> Scale:
 
 def _label(sample: Sample) -> Panel:
     values, valid, scale = sample.target, sample.valid, label_scale(sample)
-    title = kind_words(sample.kind)
+    title = short_kind(sample.kind)
     if valid.mean() < SPARSE:
         radius = _radius(valid)
         values, valid = thicken(values, valid, radius=radius, near_is_small=sample.kind in DEPTH_KINDS)

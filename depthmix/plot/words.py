@@ -2,7 +2,7 @@
 
 from depthmix.sample import DEPTH_KINDS, LabelKind, Quality, Sample
 
-__all__ = ["kind_words", "label_unit", "sample_title", "tier_words"]
+__all__ = ["kind_words", "label_unit", "sample_title", "short_kind", "tier_words"]
 
 KINDS = {
     LabelKind.METRIC_DEPTH: "metric depth",
@@ -16,11 +16,22 @@ UNITS = {
     LabelKind.AFFINE_DISPARITY: "1/m up to scale and shift",
     LabelKind.NONE: "",
 }
+SHORT = {
+    LabelKind.METRIC_DEPTH: "metric depth",
+    LabelKind.SCALED_DEPTH: "depth",
+    LabelKind.AFFINE_DISPARITY: "inverse depth",
+    LabelKind.NONE: "no depth",
+}
 
 
 def kind_words(kind: LabelKind) -> str:
     """Say what the numbers of a label mean."""
     return KINDS[kind]
+
+
+def short_kind(kind: LabelKind) -> str:
+    """Name the numbers of a label where their unit stands beside."""
+    return SHORT[kind]
 
 
 def label_unit(kind: LabelKind) -> str:

@@ -14,7 +14,7 @@ from depthmix.report.collect import Curve
 __all__ = ["Chart", "line_chart", "run_charts"]
 
 WIDTH, HEIGHT = 420, 200
-LEFT, RIGHT, TOP, BOTTOM = 48, 8, 8, 24
+LEFT, RIGHT, TOP, BOTTOM = 58, 8, 8, 24
 POINTS: Final = 160  # a longer curve is averaged down: more points than pixels only make the page large
 DASHES: Final = ("", "6 3", "2 2", "8 3 2 3", "1 4", "12 4")
 STYLES: Final = len(DASHES)

@@ -62,7 +62,7 @@ def render(facts: RunFacts) -> str:
     _encode([*training, *evaluation])
     skipped, more = skipped_rows(facts)
     return environment.get_template(TEMPLATE).render(
-        title=facts.folder.resolve().name or "run",
+        title="/".join(facts.folder.resolve().parts[-2:]),
         facts=facts,
         version=__version__,
         made=datetime.now().astimezone(),

@@ -131,7 +131,8 @@ def _size(size: Sequence[int] | None) -> str:
 
 def _head(name: str) -> str:
     unit, higher = MEASURES[name]
-    return f"{name}{f' {unit}' if unit else ''} {'↑' if higher else '↓'}"
+    words = name.replace("_", " ")  # so that a narrow column can break the line
+    return f"{words}{f' {unit}' if unit else ''} {'↑' if higher else '↓'}"
 
 
 def _is_number(value: object) -> bool:
@@ -148,4 +149,4 @@ def _best(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
 def _cell(value: object, best: float | None) -> Cell:
     if not isinstance(value, int | float) or isinstance(value, bool):
         return Cell("-", False)
-    return Cell(f"{value:.3f}" if abs(value) < 100 else f"{value:.1f}", best is not None and value == best)
+    return Cell(f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}", best is not None and value == best)

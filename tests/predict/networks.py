@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from depthmix.trained import Trained
 from torch import Tensor, nn
+
+from depthmix.trained import Trained
 
 FOCAL = 100.0
 

@@ -65,7 +65,7 @@ def test_the_page_needs_no_network_and_no_script(page):
 
 def test_hostile_names_appear_as_text(page):
     assert HOSTILE in " ".join(page.text)
-    assert "run <1> & co" in page.text
+    assert any("run <1> & co" in text for text in page.text)
     assert any("rooms<x>" in text for text in page.text)
     assert "truncated <after> 3 bytes" in page.text
 
@@ -156,5 +156,5 @@ def test_measures_that_a_set_can_not_bear_are_dashes():
         {"set": "b", "alignment": "none", "abs_rel": 1.0},
     ]
     table = results_table(rows)
-    assert table.heads == ["abs_rel ↓", "rmse m ↓"]
+    assert table.heads == ["abs rel ↓", "rmse m ↓"]
     assert [cell.text for cell in table.blocks[0][1][0][1]] == ["-", "2.000"]
