@@ -11,6 +11,7 @@ from torch import distributed as dist
 
 from depthmix.batch import Batch
 from depthmix.errors import ConfigError
+from depthmix.losses.base import DepthLoss
 from depthmix.masked import at_least_float32
 from depthmix.prediction import Prediction
 from depthmix.sources.base import SourceCard
@@ -132,7 +133,7 @@ class Objective(nn.Module):
         values, pulls = [], []
         for term, rows in zip(self._terms.values(), carried, strict=True):
             with torch.enable_grad():
-                value = torch.where(rows, term.loss(view, batch, step=step), 0)
+                value = _on_rows(term.loss, view, batch, rows, step)
                 pulls.append(_gradient(value.sum(), leaf))
             values.append(value.detach())
         return torch.stack(values), torch.stack(pulls)
@@ -146,6 +147,24 @@ class Objective(nn.Module):
 
 def _is_one_of(values: Tensor, choices: Sequence[int]) -> Bool[Tensor, " b"]:
     return torch.isin(values, torch.tensor(choices, dtype=values.dtype, device=values.device))
+
+
+def _on_rows(
+    loss: DepthLoss, prediction: Prediction, batch: Batch, rows: Bool[Tensor, " b"], step: int
+) -> Float[Tensor, " b"]:
+    """Evaluate a loss; the value of rows that it is not given is 0."""
+    if rows.is_cuda or bool(rows.all()):
+        return torch.where(rows, loss(prediction, batch, step=step), 0)
+    # Half of the work of a mixed batch is on rows that a loss may not see. A CPU can leave them out; on a
+    # GPU, waiting for the number of rows would cost more than the rows.
+    chosen = rows.nonzero()[:, 0]
+    value = prediction.log_canonical.new_zeros(len(batch))
+    if not len(chosen):
+        return value
+    view = Prediction(
+        prediction.log_canonical[chosen], prediction.intrinsics[chosen], prediction.focal_canonical
+    )
+    return value.index_put((chosen,), loss(view, batch.select(chosen), step=step).to(value.dtype))
 
 
 def _gradient(value: Float[Tensor, ""], leaf: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:

@@ -177,7 +177,9 @@ class DepthTask(LightningModule):
             {"params": [p for p in weights if p.ndim > 1], "weight_decay": self.weight_decay},
             {"params": [p for p in weights if p.ndim <= 1], "weight_decay": 0.0},
         ]
-        optimizer = torch.optim.AdamW(groups, lr=self.learning_rate)
+        # The fused form is three times faster on a CPU; elsewhere Lightning refuses to clip with it in fp16.
+        fused = self.device.type == "cpu"
+        optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, fused=fused)
         rate = schedule(self.trainer.estimated_stepping_batches, self.warmup_steps)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -152,6 +152,16 @@ def test_uncarried_rows_get_no_gradient():
     assert gradient[2:].abs().min(dim=0).values.max() > 0
 
 
+def test_leaving_uncarried_rows_out_changes_no_value():
+    batch = random_batch(KINDS, sources=SOURCES)
+    for term in all_terms().values():
+        _, prediction = predict(4)
+        everywhere = term.loss(prediction, batch, step=7)
+        value, _ = gradient_of({"one": term}, step=7)
+        rows = value.carried[0]
+        torch.testing.assert_close(value.per_row[0], torch.where(rows, everywhere, 0).detach())
+
+
 def test_a_map_that_is_not_finite_is_reported():
     y, _ = predict(4)
     broken = y.detach().clone()

@@ -84,7 +84,7 @@ def delta(prediction: Map, target: Map, valid: Mask, threshold: float = 1.25) ->
     every negative prediction as one.
     """
     p, g = _pair(prediction, target, valid)
-    inlier = (p > 0) & (p < threshold * g) & (g < threshold * p)
+    inlier = (p < threshold * g) & (g < threshold * p)  # the label is positive, so p is, too
     return _mean(inlier.double(), valid)
 
 

@@ -186,6 +186,7 @@ def test_normal_angle_is_the_tilt_and_skips_the_depth_edge():
     step = wall.clone()
     step[..., 8:] = 4
     assert f.normal_angle(step, step, everywhere, CAMERA[:1]).item() == pytest.approx(0, abs=1e-4)
+    assert f.normal_angle(wall, step, everywhere, CAMERA[:1]).item() == pytest.approx(0, abs=1e-4)
     free = f.edge_free(step, everywhere)[0, 0, 5]
     assert free.tolist() == [False, *[True] * 6, False, False, *[True] * 6, False]
 
