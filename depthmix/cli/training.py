@@ -65,10 +65,13 @@ class MixCli(LightningCLI):
         self.config = parser.parse_args(args)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Take the trainer's run folder as the default for everything written."""
-        parser.set_defaults(
-            {"trainer.default_root_dir": "runs/latest", "trainer.enable_model_summary": False}
-        )
+        """Set defaults of the trainer that fit a mixture."""
+        defaults = {
+            "trainer.default_root_dir": "runs/latest",
+            "trainer.enable_model_summary": False,
+            "trainer.use_distributed_sampler": False,  # the mixture splits its batches over ranks itself
+        }
+        parser.set_defaults(defaults)
 
     def before_fit(self) -> None:
         """Refuse terms that the labels cannot bear before anything is written."""

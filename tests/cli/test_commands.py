@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from depthmix.cli import main
@@ -83,6 +84,18 @@ def test_a_prepared_mix_trains_tests_and_reports(tmp_path, mix, capsys):
     arguments = [str(photo), "--ckpt", str(checkpoint), "--fov-degrees", "60", "--out", str(tmp_path / "out")]
     assert main(["predict", *arguments]) == 0
     assert "metric depth, m" in capsys.readouterr().out
+
+
+def test_two_runs_on_a_cpu_end_in_identical_weights_whatever_the_workers(tmp_path, mix):
+    weights = []
+    for name, workers in (("first", 0), ("second", 2)):
+        values = config(mix, **TERMS)
+        values["trainer"]["default_root_dir"] = str(tmp_path / name)
+        values["data"]["workers"] = workers
+        assert main(["fit", "--config", write(tmp_path / f"{name}.yaml", values)]) == 0
+        weights.append(torch.load(tmp_path / name / "last.ckpt", weights_only=True)["state_dict"])
+    assert weights[0]
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
 
 
 def test_a_typo_is_named_with_its_place(tmp_path, mix, capsys):
