@@ -104,10 +104,12 @@ def _make(options: argparse.Namespace, prepared: Path) -> None:
     oak = next((ROOT / ".cache").glob("stereodemo-*.whl"), None)
     sources = demo_sources(raw, oak)
     for source in sources:
-        prepare_with_bar(source, prepared / source.name, size=STORED, workers=0)
+        prepare_with_bar(source, prepared / source.name, size=STORED, workers=0, overwrite=True)
     factor = _web_factor(prepared)
     web = next(source for source in sources if source.name == "web")
-    prepare_with_bar(TakenAsMetric(web, factor), prepared / "web_as_metric", size=STORED, workers=0)
+    prepare_with_bar(
+        TakenAsMetric(web, factor), prepared / "web_as_metric", size=STORED, workers=0, overwrite=True
+    )
 
 
 class TakenAsMetric(Source):

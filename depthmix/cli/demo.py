@@ -80,7 +80,10 @@ def _prepare(raw: Path, prepared: Path, options: argparse.Namespace) -> list[str
     for source in sources:
         # A small set is prepared sooner in this process than a worker process starts.
         workers = options.workers if len(source) > 100 else 0
-        report = prepare_with_bar(source, prepared / source.name, size=(96, 128), workers=workers)
+        # The folder is the demo's own: sets of an older version may be replaced.
+        report = prepare_with_bar(
+            source, prepared / source.name, size=(96, 128), workers=workers, overwrite=True
+        )
         print(summary(source.name, report), flush=True)
     return [source.name for source in sources]
 
