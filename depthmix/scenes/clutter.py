@@ -45,7 +45,7 @@ def build(rng: np.random.Generator) -> Scene:
 
 def _heap(builder: SceneBuilder, rng: np.random.Generator, radius: float, top: float) -> None:
     ground = Ground()
-    placed: list[tuple[float, float, float]] = []
+    tops: list[tuple[float, float, float, float]] = []
     for _ in range(int(rng.integers(18, 46))):
         thing = small(rng)
         angle, away = rng.uniform(0, 2 * np.pi), radius * np.sqrt(rng.uniform(0, 0.8))
@@ -53,10 +53,12 @@ def _heap(builder: SceneBuilder, rng: np.random.Generator, radius: float, top: f
         r = max(thing.size[:2]) / 2
         if ground.claim(x, y, r, overlap=0.9):
             thing.put(builder, (x, y, top), rng.uniform(0, 6.3))
-            placed.append((x, y, top + thing.size[2]))
-        elif placed and rng.random() < 0.5:  # stacked on one that stands already
-            x, y, z = placed.pop(int(rng.integers(len(placed))))
-            thing.put(builder, (x, y, z), rng.uniform(0, 6.3))
+            if thing.flat:
+                tops.append((x, y, top + thing.size[2], r))
+        elif tops and rng.random() < 0.5:  # on top of one that stands already, if that is wide enough
+            x, y, z, wide = tops.pop(int(rng.integers(len(tops))))
+            if r < 1.2 * wide:
+                thing.put(builder, (x, y, z), rng.uniform(0, 6.3))
 
 
 def _background(builder: SceneBuilder, rng: np.random.Generator, room: np.ndarray, radius: float) -> None:

@@ -15,10 +15,17 @@ __all__ = ["OUTDOOR", "ROOM", "SMALL", "Thing", "car", "small", "tree"]
 
 @dataclass(frozen=True)
 class Thing:
-    """Shapes with materials, and the size of the box around them."""
+    """Hold shapes with materials.
+
+    Args:
+        pieces: shape, material and place of each.
+        size: of the box around all of them.
+        flat: whether something can stand on top.
+    """
 
     pieces: tuple[tuple[Mesh, Material, Vector], ...]
     size: Vector
+    flat: bool = False
 
     def put(self, builder: SceneBuilder, at: Vector, yaw: float) -> None:
         """Add all pieces to a scene, turned about the vertical."""
@@ -156,7 +163,7 @@ def plant(rng: Rng) -> Thing:
     return Thing(
         (
             (cylinder(r * 0.75, h, r), palette.thing(rng), (0.0, 0.0, 0.0)),
-            (cylinder(0.02, top, sides=6), palette.wooden(rng), (0.0, 0.0, 0.0)),
+            (cylinder(0.02, top, sides=6), palette.bark(rng), (0.0, 0.0, 0.0)),
             (crown(leaf, rng), palette.leaves(rng), (0.0, 0.0, top)),
         ),
         (2 * leaf, 2 * leaf, top + leaf),
@@ -169,7 +176,7 @@ def small(rng: Rng) -> Thing:
     shape = int(rng.integers(7))
     if shape <= 1:
         w, d, h = (size * rng.uniform(0.4, 1.2) for _ in range(3))
-        return Thing(((box(w, d, h), surface, (0.0, 0.0, 0.0)),), (w, d, h))
+        return Thing(((box(w, d, h), surface, (0.0, 0.0, 0.0)),), (w, d, h), flat=True)
     if shape == 2:
         return Thing(((ball(size / 2, 20), surface, (0.0, 0.0, size / 2)),), (size,) * 3)
     if shape == 3:
@@ -177,6 +184,7 @@ def small(rng: Rng) -> Thing:
         return Thing(
             ((cylinder(size / 3, h, size / 3 * rng.uniform(0.7, 1.1)), surface, (0.0, 0.0, 0.0)),),
             (size, size, h),
+            flat=True,
         )
     if shape == 4:
         return Thing(((cylinder(size / 2, size, 0.02), surface, (0.0, 0.0, 0.0)),), (size,) * 3)
@@ -218,7 +226,7 @@ def tree(rng: Rng) -> Thing:
     if rng.random() < 0.25:
         return Thing(((crown(r * 0.5, rng), leaf, (0.0, 0.0, r * 0.35)),), (r, r, r))
     pieces = [
-        (cylinder(rng.uniform(0.12, 0.25), h + r * 0.3, 0.09, sides=10), palette.wooden(rng), (0.0, 0.0, 0.0))
+        (cylinder(rng.uniform(0.12, 0.25), h + r * 0.3, 0.09, sides=10), palette.bark(rng), (0.0, 0.0, 0.0))
     ]
     for _ in range(int(rng.integers(1, 4))):
         place = (rng.uniform(-0.4, 0.4) * r, rng.uniform(-0.4, 0.4) * r, h + r * rng.uniform(0.5, 1.0))

@@ -9,6 +9,8 @@ from depthmix.scenes.materials import Material
 from depthmix.scenes.scene import Light, Sky
 
 __all__ = [
+    "bark",
+    "ceiling",
     "daylight",
     "fabric",
     "facade",
@@ -25,7 +27,7 @@ __all__ = [
     "tone",
     "wall",
     "wooden",
-]  # fmt: skip
+]
 
 Color = tuple[float, float, float]
 Range = tuple[float, float]
@@ -46,6 +48,15 @@ def wall(rng: np.random.Generator) -> Material:
     if kind in ("bricks", "planks", "stripes"):
         base = tone(rng, (0.02, 0.14), (0.15, 0.6), (0.4, 0.9))
     return _material(rng, kind, base, scale.get(kind, (0.12, 0.25)), (0.35, 0.7))
+
+
+def ceiling(rng: np.random.Generator) -> Material:
+    """Draw a ceiling: pale plaster, now and then boards."""
+    if rng.random() < 0.15:
+        return _material(
+            rng, "planks", tone(rng, (0.04, 0.12), (0.1, 0.5), (0.5, 0.95)), (0.1, 0.2), (0.5, 0.9)
+        )
+    return _material(rng, "plaster", tone(rng, (0, 1), (0.0, 0.12), (0.75, 0.98)), (0.5, 1.5), (0.2, 0.5))
 
 
 def floor(rng: np.random.Generator) -> Material:
@@ -104,6 +115,11 @@ def picture(rng: np.random.Generator) -> Material:
     return Material("painting", colors, rng.uniform(0.15, 0.6), 1.0, int(rng.integers(1 << 30)))
 
 
+def bark(rng: np.random.Generator) -> Material:
+    """Draw the trunk of a tree."""
+    return _material(rng, "wood", tone(rng, (0.03, 0.12), (0.1, 0.5), (0.2, 0.55)), (0.05, 0.15), (0.8, 1))
+
+
 def stone(rng: np.random.Generator) -> Material:
     """Draw paving, concrete or bricks for outdoor walls and pavements."""
     kind = _pick(rng, {"bricks": 2, "tiles": 2, "speckle": 2})
@@ -117,7 +133,7 @@ def road(rng: np.random.Generator) -> Material:
     if rng.random() < 0.2:
         return stone(rng)
     base = tone(rng, (0.0, 0.7), (0.0, 0.12), (0.25, 0.6))
-    return _material(rng, "speckle", base, (0.15, 0.5), (0.5, 0.9))
+    return _material(rng, "speckle", base, (0.06, 0.2), (0.5, 0.9))
 
 
 def grass(rng: np.random.Generator) -> Material:
@@ -159,7 +175,7 @@ def lamplight(rng: np.random.Generator, position: tuple[float, float, float]) ->
     around = rng.uniform(0.25, 0.6)
     color = (power, power * (0.5 + 0.5 * warm), power * warm)
     return Light(
-        position, False, color, (around, around, around), (0.6 * around, 0.57 * around, 0.53 * around)
+        position, False, color, (around, around, around), (0.85 * around, 0.81 * around, 0.76 * around)
     )
 
 

@@ -38,8 +38,7 @@ def shell(builder: SceneBuilder, rng: np.random.Generator, width: float, depth: 
     paper, accent, trim = palette.wall(rng), palette.wall(rng), palette.paint(rng)
     odd = int(rng.integers(6))
     builder.add(quad(width, depth), palette.floor(rng))
-    ceiling = palette.wall(rng) if rng.random() < 0.3 else palette.paint(rng)
-    builder.add(quad(width, depth), ceiling, (0.0, 0.0, height), rotation=turn(0.0, 0.0, np.pi))
+    builder.add(quad(width, depth), palette.ceiling(rng), (0.0, 0.0, height), rotation=turn(0.0, 0.0, np.pi))
     for side in range(4):
         length, away = (width, depth / 2) if side % 2 == 0 else (depth, width / 2)
         angle = side * np.pi / 2
