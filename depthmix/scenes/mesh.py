@@ -81,6 +81,8 @@ def box(width: float, depth: float, height: float, taper: float = 1.0) -> Mesh:
     return join(*(_polygon(np.array(p, np.float64), face=1) for p in polygons))
 
 
+# Legs, wheels and knobs come in equal sets; nothing changes a mesh once it is made.
+@lru_cache(maxsize=64)
 def cylinder(radius: float, height: float, top: float | None = None, sides: int = 20) -> Mesh:
     """Build an upright cylinder on z = 0, a cone frustum where `top` is another radius; caps are planar."""
     upper = radius if top is None else top
@@ -101,6 +103,7 @@ def cylinder(radius: float, height: float, top: float | None = None, sides: int 
     return join(wall, *caps)
 
 
+@lru_cache(maxsize=64)
 def ball(radius: float, rings: int = 16) -> Mesh:
     """Build a sphere about the origin."""
     v = np.linspace(0, np.pi, rings + 1)[:, None]
