@@ -60,13 +60,16 @@ def predict_files(
         StorageError: a file can not be written.
     """
     _check(photos, formats)
+    if "ply" in formats:
+        # Before any work: nothing is written for the first photo if the second can not be done.
+        for photo in photos:
+            focal = find_focal(photo, (1, 1), focal_px=focal_px, fov_degrees=fov_degrees)
+            must_be_metric(trained.metric, focal is not None)
     lines = []
     for photo in photos:
         image = read_image(photo)
         size = (image.shape[0], image.shape[1])
         focal = find_focal(photo, size, focal_px=focal_px, fov_degrees=fov_degrees)
-        if "ply" in formats:
-            must_be_metric(trained.metric, focal is not None)
         camera = None if focal is None else camera_of(focal, size)
         predicted = predict_image(trained, image, camera)
         written = write_prediction(predicted, image, camera, out, photo.stem, formats)

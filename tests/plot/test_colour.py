@@ -113,10 +113,11 @@ def test_validity_is_shown_without_reading_the_label():
 @pytest.mark.parametrize("near_is_small", [True, False])
 def test_thickening_keeps_measured_pixels_and_lets_the_nearest_win(near_is_small):
     values, valid = np.zeros((5, 5)), np.zeros((5, 5), bool)
-    values[2, 1], values[2, 3] = 1.0, 2.0
-    valid[2, 1] = valid[2, 3] = True
+    values[2, 1], values[2, 2], values[2, 4] = 1.0, 3.0, 2.0
+    valid[2, [1, 2, 4]] = True
     thick, known = thicken(values, valid, radius=1, near_is_small=near_is_small)
-    assert (thick[2, 1], thick[2, 3]) == (1, 2)
-    assert thick[2, 2] == (1 if near_is_small else 2)
+    assert thick[2, [1, 2, 4]].tolist() == [1, 3, 2]
+    assert thick[2, 3] == (2 if near_is_small else 3)
+    assert thick[1, 1] == (1 if near_is_small else 3)
     assert known.sum() == 15
     assert not known[0].any()

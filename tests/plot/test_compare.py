@@ -35,11 +35,13 @@ def test_pixels_without_a_label_have_no_error():
     assert np.array_equal(found.known, sample.valid)
 
 
-def test_a_crossing_fit_stays_a_depth():
-    # The best fit of a nearly flat, badly shifted map goes below zero in inverse depth somewhere.
-    depth = corner_depth().copy()
-    depth[0, 0] = 1e4
-    assert (compare(corner(), depth, metric=False).values > 0).all()
+def test_a_fit_that_crosses_zero_stays_a_depth():
+    # Little contrast on the label, much outside: the fitted line leaves the positive numbers there.
+    sample = corner()
+    inverse = np.where(sample.valid, 0.9 + 0.1 / corner_depth(), 0.1)
+    values = compare(sample, (1 / inverse).astype(np.float32), metric=False).values
+    assert (values > 0).all()
+    assert values.max() == pytest.approx(10 * sample.target[sample.valid].max())
 
 
 def test_inverse_depth_of_planes_leaves_no_residual_and_a_bump_does():

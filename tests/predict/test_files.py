@@ -99,6 +99,18 @@ def test_points_without_a_focal_length_are_refused_with_the_next_step(tmp_path):
     assert is_folder_empty(tmp_path / "out")
 
 
+def test_nothing_is_written_when_one_of_several_photos_has_no_focal_length(tmp_path):
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA405] = 50
+    Image.fromarray(np.zeros((12, 16, 3), np.uint8)).save(tmp_path / "known.jpg", exif=exif)
+    photos = [tmp_path / "known.jpg", photo(tmp_path)]
+    with pytest.raises(ConfigError, match="points need the focal length"):
+        predict_files(trained(), photos, tmp_path / "out", formats=["ply"])
+    assert is_folder_empty(tmp_path / "out")
+    predict_files(trained(), photos[:1], tmp_path / "out", formats=["ply"])
+    assert (tmp_path / "out" / "known_points.ply").exists()
+
+
 def test_points_of_a_relative_checkpoint_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="unknown scale and shift; leave ply out"):
         predict_files(trained(metric=False), [photo(tmp_path)], tmp_path, formats=["ply"], focal_px=9.0)

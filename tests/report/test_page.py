@@ -2,13 +2,17 @@ import re
 import shutil
 from base64 import b64decode
 from html.parser import HTMLParser
+from io import BytesIO
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from depthmix.plot import Panel, Scale
 from depthmix.report import build_report
 from depthmix.report.collect import collect
 from depthmix.report.page import render
-from depthmix.report.strips import encode_strips, make_strips
+from depthmix.report.strips import Strip, encode_strips
 from depthmix.report.tables import results_table
 from tests.report.make_run import HOSTILE, make_run
 
@@ -134,13 +138,20 @@ def test_a_damaged_sample_is_a_problem_not_a_crash(run, data_root, tmp_path):
     assert page.index("checksum") < page.index("The mix")
 
 
-def test_pictures_shrink_until_they_fit_the_budget(run, data_root):
-    facts = collect(run, data_root)
-    strips = make_strips(facts, facts.training[0])
-    large, small = encode_strips(strips), encode_strips(strips, budget=1)
-    assert [len(row) for row in large] == [len(row) for row in small] == [4, 4, 4]
-    kept = encode_strips(strips, budget=sum(len(p.uri) for row in large for p in row))
-    assert kept == large
+def test_pictures_shrink_until_they_fit_the_budget():
+    noise = np.random.default_rng(0).integers(0, 255, (48, 640, 3), dtype=np.uint8)
+    strips = [Strip("a", "b", [Panel(noise, "image"), Panel(noise, "metric depth", Scale(1, 2))])]
+
+    def width(budget: int) -> int:
+        [[_, label]] = encode_strips(strips, budget)
+        with Image.open(BytesIO(b64decode(label.uri.split(",")[1]))) as picture:
+            return picture.size[0]
+
+    total = sum(len(picture.uri) for picture in encode_strips(strips)[0])
+    assert width(10**9) == 320
+    assert width(total) == 320
+    assert width(total - 1) == 240
+    assert width(1) == 64
 
 
 def test_the_best_number_of_a_column_is_marked_with_a_sign(run, data_root):
