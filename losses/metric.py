@@ -53,7 +53,7 @@ def log_l1(
 ) -> Float[Tensor, " b"]:
     """Average the absolute log errors of each row with the given positive weights."""
     error = _log_error(log_depth, target, valid).abs()
-    weight = torch.where(valid, at_least_float32(weight), 0)
+    weight = at_least_float32(weight)
     total = masked_sum(weight, valid)
     return masked_sum(weight * error, valid) / torch.where(total > 0, total, 1)
 
@@ -70,8 +70,7 @@ def noise_weight(
     equals the tolerance and 1 where there is no noise model (sigma 0); 0 outside `valid`. Bounded on
     purpose: 1 / sigma^2 would hand a stereo image to its few nearest pixels.
     """
-    depth = torch.where(valid, at_least_float32(target), 1)
-    relative = torch.where(valid, at_least_float32(sigma), 0) / depth
+    relative = at_least_float32(sigma) / at_least_float32(target)
     return torch.where(valid, tolerance / (tolerance + relative), 0)
 
 

@@ -43,7 +43,7 @@ def virtual_normal(
     pixels and triangles are rejected as a whole; the authors' code patches single coordinates.
     """
     index = pick(valid.flatten(1), draws.flatten())
-    a, b, c = _corners(torch.where(valid, target_points, 1), index)
+    a, b, c = _corners(target_points, index)
     good = _well_shaped(a, b, c) & valid.flatten(1).any(1)[:, None]
     label = unit(torch.linalg.cross(unit(b - a), unit(c - a), dim=1))
     a, b, c = _corners(points, index)

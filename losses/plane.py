@@ -17,8 +17,6 @@ __all__ = ["PlaneLoss", "coplanarity"]
 
 # Inside the root: residuals below a thousandth of the image's spread count as flat enough.
 EPSILON = 1e-6
-# Keeps the 2x2 solve defined on planes one pixel wide; relative to their extent.
-RIDGE = 1e-6
 
 
 def coplanarity(
@@ -114,12 +112,15 @@ def _fit_affine(
     area = sums[:, 0]
     means = _at_pixels(sums[:, 1:] / area[:, None].clamp_min(1), ids)
     du, dv, dq = (torch.stack([*grid, q], 1) - means).unbind(1)
-    products = torch.stack([du * du, dv * dv, du * dv, du * dq, dv * dq], 1)
-    uu, vv, uv, uq, vq = _sum_per_plane(products, ids, max_planes).unbind(1)
-    ridge = RIDGE * (uu + vv)
-    uu, vv = uu + ridge, vv + ridge
-    determinant = uu * vv - uv * uv
-    determinant = torch.where(determinant > 0, determinant, 1)
-    slopes = torch.stack([vv * uq - uv * vq, uu * vq - uv * uq], 1) / determinant[:, None]
-    a, b = _at_pixels(slopes, ids).unbind(1)
-    return means[:, 2] + a * du + b * dv, area
+    # Gram-Schmidt: fit along u, then along what u leaves of v. A determinant would cancel on slanted lines.
+    uu, uv, uq = _sum_per_plane(torch.stack([du * du, du * dv, du * dq], 1), ids, max_planes).unbind(1)
+    lean, along_u = _at_pixels(torch.stack([_ratio(uv, uu), _ratio(uq, uu)], 1), ids).unbind(1)
+    dw = dv - lean * du
+    ww, wq = _sum_per_plane(torch.stack([dw * dw, dw * dq], 1), ids, max_planes).unbind(1)
+    along_w = _at_pixels(_ratio(wq, ww)[:, None], ids)[:, 0]
+    return means[:, 2] + along_u * du + along_w * dw, area
+
+
+def _ratio(product: Float[Tensor, "b k"], square: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
+    """Return the slope along one direction; 0 where a plane has no extent in it."""
+    return torch.where(square > 0, product / square, 0)

@@ -98,6 +98,13 @@ def test_noisy_pixels_of_a_row_count_less():
     assert log_l1(y, z, valid, weight).item() == pytest.approx(1 / 11 / (1 / 11 + 1 / 1.2))
 
 
+def test_a_weight_under_the_mask_is_never_read():
+    z, valid = torch.ones(1, 1, 1, 2), torch.tensor([True, False]).view(1, 1, 1, 2)
+    y = torch.zeros(1, 1, 1, 2, requires_grad=True)
+    log_l1(y, 2 * z, valid, torch.tensor([1.0, torch.nan]).view(1, 1, 1, 2)).sum().backward()
+    assert y.grad.tolist() == [[[[-1, 0]]]]
+
+
 def test_options_out_of_range_are_refused():
     with pytest.raises(ValueError, match=r"`variance_focus` must be in \[0, 1\], got 2"):
         SilogLoss(variance_focus=2)

@@ -117,8 +117,9 @@ def test_normals_do_not_depend_on_the_scale_of_prediction_or_label(loss):
     y = make_log_canonical(batch)
     expected = loss(predict(y, batch), batch)
     torch.testing.assert_close(loss(predict(y + 1.7, batch), batch), expected, rtol=1e-4, atol=0)
-    larger = replace(batch, target=40 * batch.target)
-    torch.testing.assert_close(loss(predict(y, batch), larger), expected, rtol=1e-4, atol=0)
+    for unit in (40, 1e20):
+        larger = replace(batch, target=unit * batch.target)
+        torch.testing.assert_close(loss(predict(y, batch), larger), expected, rtol=1e-4, atol=0)
 
 
 @pytest.mark.parametrize("loss", [VirtualNormalLoss(500), PairwiseNormalLoss(500)])
@@ -149,6 +150,16 @@ def test_a_true_prediction_scores_zero(loss):
     focal = (28.0 * 30.0) ** 0.5
     y = (batch.target * 30 / focal).log()
     assert loss(predict(y, batch), batch).item() < 1e-3
+
+
+def test_a_row_without_a_single_label_is_zero_whatever_its_points_hold():
+    points = unproject(torch.ones(1, 1, 8, 8), CAMERA).requires_grad_()
+    valid = torch.zeros(1, 1, 8, 8, dtype=torch.bool)
+    label = torch.full_like(points, torch.nan)
+    value = virtual_normal(points, label, valid, draw(30, 0, 0, valid.device).view(3, -1))
+    value.sum().backward()
+    assert value.item() == 0
+    assert not points.grad.any()
 
 
 def test_one_bad_axis_of_a_point_rejects_the_triangle_not_the_axis():

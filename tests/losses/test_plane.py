@@ -86,6 +86,26 @@ def test_ids_beyond_capacity_and_small_planes_are_ignored():
     assert coplanarity(q, many).item() == 0
 
 
+def test_a_plane_of_one_pixel_changes_nothing():
+    q, planes = room(0.2)
+    more = planes.clone()
+    more[0, 0, 13, 5] = 9
+    assert torch.equal(coplanarity(q, more), coplanarity(q, planes))
+
+
+@pytest.mark.parametrize("line", ["slanted", "upright"])
+def test_a_plane_that_is_a_line_of_pixels_is_fitted_along_it(line):
+    q = torch.rand(1, 1, 24, 32, generator=torch.Generator().manual_seed(0))
+    u, v = torch.arange(32), torch.arange(24)[:, None]
+    planes = ((u == v) if line == "slanted" else (u == 9) & (v >= 0)).int()[None, None]
+    straight = torch.where(planes == 1, 0.3 + 0.02 * v, q)
+    assert coplanarity(straight, planes, min_pixels=4).item() < 1e-6
+    along = q[0, 0][planes[0, 0] == 1].double().numpy()
+    rest = along - np.polyval(np.polyfit(np.arange(24), along, 1), np.arange(24))
+    expected = math.sqrt(np.mean(rest**2)) / (q - q.median()).abs().mean().item()
+    assert coplanarity(q, planes, min_pixels=4).item() == pytest.approx(expected - 1e-3, rel=1e-4)
+
+
 def test_large_planes_weigh_more():
     q, planes = room(0.0)
     rough = torch.rand(q.shape, generator=torch.Generator().manual_seed(1)) * 0.3
