@@ -17,7 +17,7 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 @pytest.fixture(scope="module")
 def wheel_names(tmp_path_factory) -> set[str]:
     out = tmp_path_factory.mktemp("wheel")
-    # Built from a copy of the tracked files: a build folder in the checkout would leak old modules into the wheel.
+    # Built from a copy of the tracked files: a build folder in the checkout would leak old modules.
     copy = out / "copy"
     files = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     for name in files.split("\n"):
@@ -104,6 +104,7 @@ def test_nothing_pulls_torchvision():
 
 
 def test_importing_depthmix_is_light():
-    code = "import sys, depthmix; print(sorted({'torch', 'lightning', 'open3d', 'cv2', 'numpy'} & set(sys.modules)))"
+    heavy = {"torch", "lightning", "open3d", "cv2", "numpy"}
+    code = f"import sys, depthmix; print(sorted({heavy} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
