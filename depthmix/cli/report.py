@@ -12,7 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="root of the prepared mix")
     parser.add_argument("--out", type=Path, help="where to write (default: report.html in the run folder)")
     parser.add_argument("--ckpt", type=Path, help="whose predictions to show (default: last.ckpt of the run)")
-    parser.add_argument("--trust", action="store_true", help="let the checkpoint import code outside depthmix")
+    parser.add_argument("--trust", action="store_true", help="let the checkpoint import foreign code")
 
 
 def run(options: argparse.Namespace) -> int:
