@@ -23,7 +23,7 @@ class PlaneInstances(Source):
 
     Layout: `<root>/{images/*.jpg|png, planes/*.png|npy[, intrinsics/*.json][, parameters/*.json]}`; the files
     of a sample share their stem, which is its key. `<root>/intrinsics.json` holds the camera of all images
-    where there is no folder `intrinsics`. Without either the camera is unknown.
+    where there is no folder `intrinsics`. An image without a file in that folder has no known camera.
 
     Convention: 0 is no plane. Ids are 8- or 16-bit grey PNG, 24-bit PNG (R + 256 G + 65536 B) or integer NPY.
     Depth is not part of this source: a loss fits its own plane to the pixels of an instance. Parameters are
@@ -33,6 +33,9 @@ class PlaneInstances(Source):
         root: folder that holds images and planes.
         name: name of the source in the mix.
         min_pixels: instances with fewer pixels become 0.
+
+    Raises:
+        BadSource: no such folder, or none of the cameras in `intrinsics` belongs to an image.
     """
 
     card: ClassVar[SourceCard] = SourceCard(
@@ -52,6 +55,7 @@ class PlaneInstances(Source):
         self.min_pixels = min_pixels
         self._images = files_by_stem(self.root / "images")
         self._planes = files_by_stem(self.root / "planes", (".png", ".npy"))
+        self._cameras = self._list_cameras()
 
     def keys(self) -> Sequence[str]:
         """List the stems of the images."""
@@ -60,7 +64,7 @@ class PlaneInstances(Source):
     def files(self, key: str) -> Sequence[Path]:
         """List image, camera if there is one, and plane ids."""
         image = look_up(self._images, key, root=self.root, source=self.name)
-        camera = self._camera_file(key)
+        camera = self._cameras.get(key)
         planes = self._planes.get(key, self.root / "planes" / f"{key}.png")
         return [image, *([camera] if camera else []), planes]
 
@@ -72,14 +76,18 @@ class PlaneInstances(Source):
         kept = drop_small(planes, self.min_pixels)
         return self.sample(key, image=image, planes=kept, intrinsics=self._camera(key))
 
-    def _camera_file(self, key: str) -> Path | None:
-        if (self.root / "intrinsics").is_dir():
-            return self.root / "intrinsics" / f"{key}.json"
-        shared = self.root / "intrinsics.json"
-        return shared if shared.exists() else None
+    def _list_cameras(self) -> dict[str, Path]:
+        folder, shared = self.root / "intrinsics", self.root / "intrinsics.json"
+        if not folder.is_dir():
+            return dict.fromkeys(self._images, shared) if shared.exists() else {}
+        cameras = files_by_stem(folder, (".json",))
+        if not cameras.keys() & self._images.keys():
+            reason = f"none of its {len(cameras)} cameras belongs to an image"
+            raise BadSource(reason, file=folder, hint="name each camera as its image, with the suffix .json")
+        return cameras
 
     def _camera(self, key: str) -> Intrinsics | None:
-        file = self._camera_file(key)
+        file = self._cameras.get(key)
         return read_intrinsics(file) if file else None
 
 

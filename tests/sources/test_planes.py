@@ -43,6 +43,23 @@ def test_camera_is_read_where_there_is_one_and_never_invented(tmp_path, camera, 
         assert sample.intrinsics == (Intrinsics(**CAMERA) if expected else None)
 
 
+def test_an_image_without_a_camera_file_has_no_camera_and_the_others_keep_theirs(tmp_path):
+    make(tmp_path, count=3)
+    (tmp_path / "intrinsics" / "view1.json").unlink()
+    source = OpenPlanes(tmp_path)
+    cameras = [sample.intrinsics for sample in source]
+    assert cameras == [Intrinsics(**CAMERA), None, Intrinsics(**CAMERA)]
+    assert [file.name for file in source.files("view1")] == ["view1.png", "view1.png"]
+
+
+def test_cameras_that_belong_to_no_image_are_refused(tmp_path):
+    make(tmp_path, count=1)
+    camera = tmp_path / "intrinsics" / "view0.json"
+    camera.rename(camera.with_name("view0_camera.json"))
+    with pytest.raises(BadSource, match="intrinsics: none of its 1 cameras belongs to an image; name each"):
+        PlaneInstances(tmp_path)
+
+
 def test_small_instances_become_zero_and_the_others_keep_their_ids():
     planes = np.array([[5, 5, 5, 9], [0, 70_000, 70_000, 70_000]], np.int32)
     expected = np.array([[5, 5, 5, 0], [0, 70_000, 70_000, 70_000]], np.int32)
