@@ -113,6 +113,28 @@ def test_other_options_are_refused_by_name_and_replace_the_set_only_when_asked(r
     assert tree(tmp_path / "out") == tree(tmp_path / "fresh")
 
 
+@pytest.mark.parametrize("names", [["index.json"], ["00000.json", "00001.json"], ["00000.h5", "00007.h5"]])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_files_of_someone_else_are_never_replaced_or_removed(raw, tmp_path, names, overwrite):
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in [*names, ".notes.tmp"]:
+        (out / name).write_text('{"mine": 1}')
+    before = tree(out)
+    with pytest.raises(StorageError, match=f"out: holds {names[0]}, which no run of prepare has written"):
+        prepare(TinySource(raw), out, overwrite=overwrite)
+    assert tree(out) == before
+
+
+def test_a_first_shard_without_a_record_is_replaced(raw, tmp_path):
+    prepare(TinySource(raw), tmp_path / "fresh")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "00000.h5").write_bytes(b"of a run that was killed before it wrote the record")
+    prepare(TinySource(raw), out)
+    assert tree(out) == tree(tmp_path / "fresh")
+
+
 def test_changed_raw_files_are_refused_even_when_size_and_time_are_the_same(raw, tmp_path):
     prepare(TinySource(raw), tmp_path / "out")
     path = raw / "004.npy"

@@ -3,6 +3,7 @@
 import logging
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from depthmix.store.codec import CodecOptions
 from depthmix.store.fingerprint import combine, fingerprint_files
 from depthmix.store.reader import ShardSet
 from depthmix.store.record import own_folder, storage_errors
-from depthmix.store.writer import ROOT, ShardWriter, Skipped, remove_set
+from depthmix.store.writer import ROOT, ShardWriter, Skipped, check_not_foreign, remove_set
 
 __all__ = ["PrepareReport", "Progress", "prepare"]
 
@@ -99,7 +100,8 @@ def prepare(
         BadSample: a sample is bad and `on_bad` is "error".
         BadSource: there is no sample, too many are bad, or all are.
         ConfigError: options that cannot work.
-        StorageError: the file system refused, or `out` holds a set made from other files or options.
+        StorageError: the file system refused, or `out` holds a set made from other files or options, or
+            files of someone else with the names of a set.
     """
     started = time.monotonic()
     out = Path(out)
@@ -110,6 +112,7 @@ def prepare(
     fingerprints = fingerprint_files(source.root, [raw_files(source, key) for key in keys], threads=workers)
     inputs = [combine([key, fingerprint]) for key, fingerprint in zip(keys, fingerprints, strict=True)]
     with own_folder(out):
+        check_not_foreign(out)
         existing = _existing(out, metadata, combine(inputs), overwrite)
         if existing is not None:
             return _report(existing, started)
@@ -213,7 +216,7 @@ def _checked_keys(source: Source) -> list[str]:
             "no samples found", file=source.root, sample=source.name, hint=f"expected {source.layout}"
         )
     if len(set(keys)) < len(keys):
-        double = next(key for key in keys if keys.count(key) > 1)
+        double = Counter(keys).most_common(1)[0][0]
         raise BadSource("two samples have this key", file=source.root, sample=f"{source.name}/{double}")
     return keys
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,13 +15,14 @@ from typing import Any, Final
 
 from depthmix.errors import CorruptShard, StorageError
 
-__all__ = ["commit", "own_folder", "pack_record", "proof_of", "read_record", "storage_errors"]
+__all__ = ["commit", "is_record", "own_folder", "pack_record", "proof_of", "read_record", "storage_errors"]
 
 log = logging.getLogger(__name__)
 
 HEAD: Final = b'{"proof": "'
 TAIL: Final = b'",\n'
 DIGITS: Final = 64
+TEMPORARY: Final = re.compile(r"\..+\.\d+-[0-9a-f]+\.tmp")  # as `commit` names them
 PIECE: Final = 8 << 20
 REDO: Final = "remove it and run prepare again, which rebuilds only what is missing"
 HINTS: Final = {
@@ -60,6 +62,19 @@ def pack_record(body: dict[str, Any], *, indent: int | None = None) -> bytes:
 def proof_of(record: bytes) -> str:
     """Return the proof that a packed record carries."""
     return record[len(HEAD) : len(HEAD) + DIGITS].decode("ascii", "replace")
+
+
+def is_record(path: Path) -> bool:
+    """Tell whether a file begins as records do, sound or damaged.
+
+    Raises:
+        StorageError: the file cannot be read.
+    """
+    with storage_errors(path):
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(len(HEAD)) == HEAD
 
 
 def read_record(path: Path, *, proof: str | None = None) -> dict[str, Any]:
@@ -106,8 +121,9 @@ def own_folder(folder: Path) -> Iterator[None]:
     try:
         _lock(handle, folder)
         with storage_errors(folder):
-            for leftover in sorted(folder.glob(".*.tmp")):
-                leftover.unlink()
+            for path in sorted(folder.glob(".*.tmp")):
+                if TEMPORARY.fullmatch(path.name):
+                    path.unlink()
         yield
     finally:
         os.close(handle)

@@ -8,14 +8,23 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from depthmix.errors import CorruptShard
+from depthmix.errors import CorruptShard, StorageError
 from depthmix.sample import Sample
 from depthmix.store.codec import CodecOptions, encode_fields
 from depthmix.store.fingerprint import combine
-from depthmix.store.record import commit, pack_record, proof_of, read_record, storage_errors
+from depthmix.store.record import commit, is_record, pack_record, proof_of, read_record, storage_errors
 from depthmix.store.shard import SCHEMA, EncodedSample, build_shard, shard_name
 
-__all__ = ["QUARANTINE", "ROOT", "ShardWriter", "Skipped", "encode_sample", "quarantine_bytes", "remove_set"]
+__all__ = [
+    "QUARANTINE",
+    "ROOT",
+    "ShardWriter",
+    "Skipped",
+    "check_not_foreign",
+    "encode_sample",
+    "quarantine_bytes",
+    "remove_set",
+]
 
 ROOT: Final = "index.json"
 QUARANTINE: Final = "quarantine.jsonl"
@@ -173,6 +182,23 @@ class ShardWriter:
             if path.with_suffix(".h5").name not in kept:
                 with storage_errors(path):
                     path.unlink()
+
+
+def check_not_foreign(out: Path) -> None:
+    """Refuse a folder whose files bear the names of a prepared set, but were not written by one.
+
+    Others number their files as well; a set made here would replace or remove them.
+
+    Raises:
+        StorageError: there are such files, and no record of ours beside them.
+    """
+    taken = [path for path in (out / ROOT, out / QUARANTINE, *shard_files(out)) if path.exists()]
+    # A run that was killed early leaves its first shard without a record.
+    unfinished = [path.name for path in taken] == [shard_name(0)]
+    if taken and not unfinished and not any(map(is_record, taken)):
+        reason = f"holds {taken[0].name}, which no run of prepare has written"
+        hint = "choose another folder; this one is left as it is"
+        raise StorageError(reason, file=out, hint=hint)
 
 
 def remove_set(out: Path) -> None:
