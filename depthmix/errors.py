@@ -26,8 +26,8 @@ class DepthmixError(Exception):
         hint: str | None = None,
     ) -> None:
         self.reason, self.file, self.sample, self.field, self.hint = reason, file, sample, field, hint
-        where = [str(part) for part in (file, sample, field) if part is not None]
-        super().__init__(": ".join([*where, reason]) + (f"; {hint}" if hint else ""))
+        where = [_visible(str(part)) for part in (file, sample, field) if part is not None]
+        super().__init__(": ".join([*where, _visible(reason, "\n")]) + (f"; {hint}" if hint else ""))
 
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only arguments are lost by the default pickling, and worker processes pickle errors.
@@ -52,6 +52,14 @@ class StorageError(DepthmixError):
 
 class CorruptShard(DepthmixError):
     """Prepared data that differ from their record."""
+
+
+def _visible(text: str, kept: str = "") -> str:
+    """Escape what a terminal would obey or could not print: names of files and keys are not trusted."""
+    return "".join(
+        char if char.isprintable() or char in kept else char.encode("unicode_escape").decode()
+        for char in text
+    )
 
 
 def _rebuild(
