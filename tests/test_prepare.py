@@ -16,7 +16,16 @@ import pytest
 from depthmix.errors import BadSample, BadSource, ConfigError, StorageError
 from depthmix.prepare import Progress, cover, prepare
 from depthmix.store import CodecOptions, ShardSet
-from tests.store.helpers import SIZE, BuggySource, DyingSource, TinySource, make_raw, tree
+from tests.store.helpers import (
+    SIZE,
+    BuggySource,
+    ChoosySource,
+    DyingSource,
+    PlainFileSource,
+    TinySource,
+    make_raw,
+    tree,
+)
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -144,6 +153,29 @@ def test_changed_raw_files_are_refused_even_when_size_and_time_are_the_same(raw,
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
     with pytest.raises(StorageError, match="holds a set made otherwise: raw files: was"):
         prepare(TinySource(raw), tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"window": (16, 6)}, r"options\.settings\.window: was \[8, 6\], now \[16, 6\]"),
+        ({"furthest": 80.0}, r'options\.settings\.furthest: was "inf", now 80\.0'),
+    ],
+)
+def test_every_option_of_the_adapter_is_recorded(raw, tmp_path, change, named):
+    prepare(ChoosySource(raw), tmp_path / "out")
+    assert prepare(ChoosySource(raw), tmp_path / "out").reused
+    with pytest.raises(StorageError, match=f"holds a set made otherwise: {named};"):
+        prepare(ChoosySource(raw, **change), tmp_path / "out")
+
+
+def test_raw_names_that_are_not_utf8_come_back_and_pipes_are_bad_samples(raw, tmp_path):
+    os.rename(raw / "004.npy", os.fsencode(raw) + b"/m\xfcnchen.npy")  # noqa: PTH104  # a name in Latin-1
+    os.mkfifo(raw / "pipe.npy")
+    report = prepare(PlainFileSource(raw), tmp_path / "out", max_bad_fraction=1.0)
+    assert [skip.key for skip in report.skipped] == ["pipe"]
+    assert ShardSet(tmp_path / "out").keys[-1] == "m\udcfcnchen"
+    assert prepare(PlainFileSource(raw), tmp_path / "out", max_bad_fraction=1.0).reused
 
 
 def test_changed_adapter_is_refused(raw, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -35,12 +36,24 @@ def _plain_card(card: SourceCard) -> dict[str, str]:
 
 
 def _settings(source: Source) -> dict[str, Any]:
-    """Return the options of the adapter: its public attributes with plain values."""
-    plain = (bool, int, float, str, type(None))
+    """Return the options of the adapter: its public attributes with plain values, or lists of such."""
     items = sorted(vars(source).items())
     return {
-        key: value for key, value in items if key[0] != "_" and key != "name" and isinstance(value, plain)
+        key: _stated(value) for key, value in items if key[0] != "_" and key != "name" and _is_plain(value)
     }
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def _stated(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_stated(item) for item in value]
+    # JSON has no word for numbers that are not finite, and "no limit" is a common option.
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _code_digest(kind: type[Source]) -> str:

@@ -10,7 +10,8 @@ __all__ = ["combine", "fingerprint_files", "relative_name"]
 
 def combine(fingerprints: Sequence[str]) -> str:
     """Return one fingerprint over many, in their order."""
-    return hashlib.sha256("\n".join(fingerprints).encode()).hexdigest()
+    # Names that are not valid UTF-8 arrive with surrogates, which stand for their bytes.
+    return hashlib.sha256("\n".join(fingerprints).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def fingerprint_files(root: Path, files: Sequence[Sequence[Path]], *, threads: int = 1) -> list[str]:
@@ -33,6 +34,8 @@ def relative_name(root: Path, path: Path) -> str:
 
 
 def _digest(path: Path) -> str:
+    if not path.is_file():
+        return "unreadable: no plain file"  # a pipe or a device has no end
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

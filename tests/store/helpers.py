@@ -1,5 +1,6 @@
 """A tiny raw data set and its source, at module level so that worker processes can import them."""
 
+import math
 import os
 import time
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ import numpy as np
 from depthmix.errors import BadSource
 from depthmix.sample import Intrinsics, LabelKind, Quality, Sample
 from depthmix.sources.base import Source, SourceCard
+from depthmix.sources.files import file_size
 
 SIZE = (12, 16)
 
@@ -58,6 +60,24 @@ class DyingSource(TinySource):
     def read(self, key: str) -> Sample:
         if key == "003":
             os._exit(9)
+        return super().read(key)
+
+
+class ChoosySource(TinySource):
+    """Have options of every kind, as adapters do."""
+
+    def __init__(
+        self, root: str | Path, *, window: tuple[int, int] = (8, 6), furthest: float = math.inf
+    ) -> None:
+        super().__init__(root)
+        self.window, self.furthest = window, furthest
+
+
+class PlainFileSource(TinySource):
+    """Open plain files only, as the decoders of `depthmix.sources` do."""
+
+    def read(self, key: str) -> Sample:
+        file_size(self.root / f"{key}.npy")
         return super().read(key)
 
 
