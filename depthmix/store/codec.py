@@ -33,6 +33,8 @@ __all__ = [
 FIELDS: Final = ("image", "target", "valid", "sky", "planes", "sigma")
 STEPS: Final = 65534  # code 0 means "not valid", codes 1..65535 span the range in 65534 steps
 RANGE: Final = struct.Struct("<ff")  # smallest and largest valid value, in front of the codes
+JPEG_FRAMES: Final = (0xC0, 0xC1, 0xC2)  # baseline, extended and progressive, all that libjpeg decodes
+JPEG_SKIPPED: Final = (0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0))  # tables, comments, application data
 
 Blob = bytes | memoryview
 Size = tuple[int, int]
@@ -114,7 +116,12 @@ def decode_image(blob: Blob, size: Size, options: CodecOptions) -> UInt8[np.ndar
     Raises:
         CorruptShard: not an image of the size that the record states.
     """
-    image = _decode_png(blob) if options.image == "png" else _decode_jpeg(blob)
+    is_png = options.image == "png"
+    # Decoders allocate what the header states: it is compared before they see it.
+    stated = _png_size(blob) if is_png else _jpeg_size(blob)
+    if stated != size:
+        raise CorruptShard(f"must be {size[0]} x {size[1]} pixels, states {stated[0]} x {stated[1]}")
+    image = _decode_png(blob) if is_png else _decode_jpeg(blob)
     if image.shape != (*size, 3) or image.dtype != np.uint8:
         raise CorruptShard(f"must be uint8 {(*size, 3)}, decodes to {image.dtype} {image.shape}")
     return image
@@ -272,6 +279,27 @@ def _blosc() -> Any:  # numcodecs ships no types
     # One thread a call: workers are the parallelism, and a pool of threads must not meet a fork.
     blosc.use_threads = False
     return blosc
+
+
+def _png_size(blob: Blob) -> Size:
+    if len(blob) < 24 or bytes(blob[12:16]) != b"IHDR":
+        raise CorruptShard("PNG has no header")
+    width, height = struct.unpack_from(">II", blob, 16)
+    return height, width
+
+
+def _jpeg_size(blob: Blob) -> Size:
+    """Read height and width from the frame header, by a walk that every decoder takes the same way."""
+    place = 2
+    while place + 9 <= len(blob) and blob[place] == 0xFF:
+        marker = blob[place + 1]
+        if marker in JPEG_FRAMES:
+            height, width = struct.unpack_from(">HH", blob, place + 5)
+            return height, width
+        if marker not in JPEG_SKIPPED:
+            break
+        place += 2 + struct.unpack_from(">H", blob, place + 2)[0]
+    raise CorruptShard("JPEG states no size")
 
 
 def _decode_png(blob: Blob) -> np.ndarray:

@@ -17,16 +17,15 @@ import numpy as np
 from depthmix.errors import BadSample, CorruptShard, StorageError
 from depthmix.sample import LabelKind, Quality, Sample
 from depthmix.store.codec import FIELDS, CodecOptions, decode_fields
-from depthmix.store.record import read_record, storage_errors
+from depthmix.store.record import read_plain, read_record, storage_errors
 from depthmix.store.shard import SCHEMA, ShardIndex
 from depthmix.store.writer import QUARANTINE, ROOT, Skipped, quarantine_bytes, shard_files
 
 __all__ = ["ShardSet"]
 
 HINT: Final = "remove this file and run prepare again, which rebuilds only what is damaged"
-NAME: Final = re.compile(
-    r"\d{5,}\.h5"
-)  # nothing but a plain file name: a record never leads out of its folder
+NAME: Final = re.compile(r"\d{5,}\.h5")  # only a plain file name: a record never leads out of its folder
+CARD: Final = {"family", "quality", "kind", "unit", "density", "noise", "licence", "citation"}
 MAX_OPEN: Final = 64
 
 
@@ -34,7 +33,8 @@ class _File:
     """Keep one descriptor open for as long as anyone holds this object."""
 
     def __init__(self, path: Path) -> None:
-        self.number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        # Without O_NONBLOCK, opening a pipe that bears the name of a shard would wait for ever.
+        self.number = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
 
     def read(self, length: int, start: int) -> memoryview:
         return memoryview(os.pread(self.number, length, start))
@@ -190,8 +190,7 @@ class ShardSet:
     def _verify_shard(self, number: int) -> list[str]:
         try:
             shard = _read_shard(self.root, self.info["shards"][number])
-            with storage_errors(shard.path):
-                data = shard.path.read_bytes()
+            data = read_plain(shard.path)
         except (CorruptShard, StorageError) as error:
             return [str(error)]
         if hashlib.sha256(data).hexdigest() == shard.sha256:
@@ -250,17 +249,20 @@ def _read_root(root: Path) -> dict[str, Any]:
 def _check_root(path: Path, info: Mapping[str, Any]) -> None:
     """A proof guards against accidents; this guards against a record that someone made up."""
     try:
-        (
-            LabelKind[info["card"]["kind"]],
-            Quality[info["card"]["quality"]],
-            CodecOptions(**info["options"]["codec"]),
-        )
-        names = [shard["file"] for shard in info["shards"]]
-        fits = sum(shard["count"] for shard in info["shards"]) == info["count"]
-        if not fits or not all(NAME.fullmatch(name) for name in names):
-            raise ValueError("shard names or counts do not fit together")
+        (LabelKind[info["card"]["kind"]], Quality[info["card"]["quality"]])
+        CodecOptions(**info["options"]["codec"])
         [Skipped(**skip) for skip in info["skipped"]]
-    except (KeyError, TypeError, ValueError) as error:
+        texts = [info["name"], info["fingerprint"], info["version"], *info["card"].values()]
+        texts += [text for skip in info["skipped"] for text in skip.values()]
+        texts += [shard[name] for shard in info["shards"] for name in ("sha256", "proof")]
+        numbers = [shard[name] for shard in info["shards"] for name in ("size", "count")]
+        fits = sum(shard["count"] for shard in info["shards"]) == info["count"]
+        plain = all(isinstance(text, str) for text in texts) and all(type(count) is int for count in numbers)
+        if not (plain and fits and info["card"].keys() == CARD and "size" in info):
+            raise ValueError("card, texts, numbers or counts do not fit together")
+        if not all(NAME.fullmatch(shard["file"]) for shard in info["shards"]):
+            raise ValueError("shard names are not plain")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CorruptShard(f"not a record of a prepared set ({error!r})", file=path, hint=HINT) from error
 
 
@@ -274,7 +276,7 @@ def _read_shard(root: Path, entry: Mapping[str, Any]) -> _Shard:
             entry["sha256"],
         ):
             raise ValueError("differs from the record of the set")
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
         raise CorruptShard(
             f"not a shard record ({error})", file=path.with_suffix(".json"), hint=HINT
         ) from error

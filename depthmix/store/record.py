@@ -15,7 +15,16 @@ from typing import Any, Final
 
 from depthmix.errors import CorruptShard, StorageError
 
-__all__ = ["commit", "is_record", "own_folder", "pack_record", "proof_of", "read_record", "storage_errors"]
+__all__ = [
+    "commit",
+    "is_record",
+    "own_folder",
+    "pack_record",
+    "proof_of",
+    "read_plain",
+    "read_record",
+    "storage_errors",
+]
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +86,18 @@ def is_record(path: Path) -> bool:
             return file.read(len(HEAD)) == HEAD
 
 
+def read_plain(path: Path) -> bytes:
+    """Read a whole plain file; a pipe or a device has no end.
+
+    Raises:
+        StorageError: it is missing, something else than a plain file, or cannot be read.
+    """
+    with storage_errors(path):
+        if path.exists() and not path.is_file():
+            raise OSError(errno.EINVAL, "is no plain file")
+        return path.read_bytes()
+
+
 def read_record(path: Path, *, proof: str | None = None) -> dict[str, Any]:
     """Read a record and check its proof.
 
@@ -88,8 +109,7 @@ def read_record(path: Path, *, proof: str | None = None) -> dict[str, Any]:
         CorruptShard: the bytes differ from their proof, or the proof from the expected one.
         StorageError: the file is missing or cannot be read.
     """
-    with storage_errors(path):
-        data = path.read_bytes()
+    data = read_plain(path)
     start = len(HEAD) + DIGITS + len(TAIL)
     found = hashlib.sha256(data[start:]).hexdigest()
     if data[:start] != HEAD + found.encode() + TAIL:
@@ -100,7 +120,7 @@ def read_record(path: Path, *, proof: str | None = None) -> dict[str, Any]:
         )
     try:
         body: dict[str, Any] = json.loads(b"{" + data[start:])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CorruptShard(f"not JSON: {error}", file=path, hint=REDO) from error
     return body
 

@@ -81,6 +81,7 @@ class ShardIndex:
 
         Raises:
             ValueError: columns that do not fit together; the message names the first one.
+            OverflowError: a number beyond 64 bits.
         """
         cameras = [[np.nan] * 4 if row is None else row for row in columns["cameras"]]
         index = cls(
@@ -101,12 +102,18 @@ class ShardIndex:
             shape = getattr(self, name).shape
             if shape != (len(self.keys), width):
                 raise ValueError(f"`{name}` must have shape {(len(self.keys), width)}, got {shape}")
+        if not all(isinstance(key, str) for key in self.keys):
+            raise ValueError("`keys` must be text")
         if len(self.digests) != len(self.keys):
             raise ValueError(f"`digests` must have {len(self.keys)} entries, got {len(self.digests)}")
-        if (self.sizes <= 0).any() or (self.sizes.prod(axis=1) > MAX_PIXELS).any():
+        # Each number is bounded before any two are combined: products and sums of 64-bit numbers wrap.
+        bounded = ((self.sizes > 0) & (self.sizes <= MAX_PIXELS)).all()
+        if not bounded or (self.sizes.prod(axis=1) > MAX_PIXELS).any():
             raise ValueError(f"`sizes` must hold 1 to {MAX_PIXELS} pixels")
         ends = self.offsets + self.lengths
-        if (self.offsets < 0).any() or (self.lengths < 0).any() or (ends > file_size).any():
+        if any(
+            (column < 0).any() or (column > file_size).any() for column in (self.offsets, self.lengths, ends)
+        ):
             raise ValueError(f"`offsets` must stay inside the {file_size} bytes of the file")
 
 

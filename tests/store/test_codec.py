@@ -1,3 +1,5 @@
+import struct
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -182,10 +184,37 @@ def test_a_range_that_no_depth_can_have_is_refused(bounds):
 def test_another_size_than_the_record_states_is_refused(tmp_path):
     sample = TinySource(make_raw(tmp_path, 1)).read("000")
     blobs = encode_fields(sample, CodecOptions())
-    with pytest.raises(
-        CorruptShard, match=r"image: must be uint8 \(12, 17, 3\), decodes to uint8 \(12, 16, 3\)"
-    ):
+    with pytest.raises(CorruptShard, match="image: must be 12 x 17 pixels, states 12 x 16"):
         decode_fields(blobs, (12, 17), LabelKind.METRIC_DEPTH, CodecOptions())
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png"])
+def test_an_image_that_states_gigapixels_never_reaches_a_decoder(kind, monkeypatch):
+    blob = bytearray(codec.encode_image(np.zeros((12, 16, 3), np.uint8), CodecOptions(image=kind)))
+    if kind == "png":
+        blob[16:24] = struct.pack(">II", 30_000, 30_000)
+    else:
+        frame = bytes(blob).index(b"\xff\xc0")
+        blob[frame + 5 : frame + 9] = struct.pack(">HH", 30_000, 30_000)
+    monkeypatch.setattr(codec, f"_decode_{kind}", lambda blob: pytest.fail("was decoded"))
+    with pytest.raises(CorruptShard, match="must be 12 x 16 pixels, states 30000 x 30000"):
+        codec.decode_image(bytes(blob), (12, 16), CodecOptions(image=kind))
+
+
+@pytest.mark.parametrize("before", [b"\xff\xff\xc0\0\x0b\x08\0\x0c\0\x10\0\0", b"\xff\xd0\0\x02", b"", b"\0"])
+def test_a_jpeg_whose_headers_could_be_read_in_two_ways_is_refused(before):
+    blob = codec.encode_image(np.zeros((12, 16, 3), np.uint8), CodecOptions())
+    tail = blob[2:] if before else b""
+    with pytest.raises(CorruptShard, match="JPEG states no size"):
+        codec.decode_image(blob[:2] + before + tail, (12, 16), CodecOptions())
+
+
+def test_a_gray_image_in_place_of_a_colour_one_is_refused():
+    import cv2
+
+    blob = cv2.imencode(".png", np.zeros((12, 16), np.uint8))[1].tobytes()
+    with pytest.raises(CorruptShard, match="PNG does not decode to a colour image"):
+        codec.decode_image(blob, (12, 16), CodecOptions(image="png"))
 
 
 def test_a_block_that_claims_to_unpack_to_gigabytes_is_refused_before_any_memory_is_taken():

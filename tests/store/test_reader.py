@@ -1,9 +1,11 @@
+import hashlib
 import json
 import multiprocessing
 import os
 import pickle
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from depthmix.sample import LabelKind, Quality
 from depthmix.sources.base import SourceCard
 from depthmix.store import reader
 from depthmix.store.reader import ShardSet
-from depthmix.store.record import pack_record
+from depthmix.store.record import HEAD, TAIL, pack_record, proof_of
 from tests.store.helpers import TinySource, make_raw
 
 COUNT = 7
@@ -295,11 +297,65 @@ def test_a_made_up_record_cannot_lead_out_of_its_folder(root, name):
         ShardSet(root)
 
 
-@pytest.mark.parametrize("missing", ["card", "options", "shards", "count", "skipped"])
+@pytest.mark.parametrize(
+    "missing", ["card", "options", "shards", "count", "skipped", "name", "fingerprint", "version"]
+)
 def test_a_made_up_record_without_a_part_is_refused(root, missing):
     reseal(root, lambda body: body.pop(missing))
     with pytest.raises(CorruptShard, match=missing):
         ShardSet(root)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda body: body.update(name=7),
+        lambda body: body.pop("size"),
+        lambda body: body["card"].pop("licence"),
+        lambda body: body["card"].update(trust="me"),
+        lambda body: body["card"].update(licence=["CC0"]),
+        lambda body: body.update(card=[]),
+        lambda body: body["shards"][0].pop("proof"),
+        lambda body: body["shards"][0].update(count=3.0),
+        lambda body: body["shards"][0].update(file=1),
+        lambda body: body["skipped"].append({"key": 1, "file": "a", "reason": "b"}),
+    ],
+)
+def test_a_made_up_record_with_other_parts_is_refused(root, change):
+    reseal(root, change)
+    with pytest.raises(CorruptShard, match="not a record of a prepared set"):
+        ShardSet(root)
+
+
+def test_the_parts_of_a_card_are_known_here_too():
+    assert {field.name for field in fields(SourceCard)} == reader.CARD
+
+
+def test_a_made_up_shard_record_with_numbers_beyond_64_bits_is_refused(root):
+    path = root / "00000.json"
+    body = json.loads(path.read_text())
+    del body["proof"]
+    body["samples"]["offsets"][0][0] = 2**70
+    path.write_bytes(pack_record(body))
+    reseal(root, lambda root_body: root_body["shards"][0].update(proof=proof_of(path.read_bytes())))
+    with pytest.raises(CorruptShard, match=r"00000\.json: not a shard record"):
+        ShardSet(root)[0]
+
+
+def test_a_record_nested_without_end_is_refused(root):
+    rest = b'"a": ' + b"[" * 100_000 + b"\n"
+    (root / "index.json").write_bytes(HEAD + hashlib.sha256(rest).hexdigest().encode() + TAIL + rest)
+    with pytest.raises(CorruptShard, match=r"index\.json: not JSON"):
+        ShardSet(root)
+
+
+@pytest.mark.parametrize("name", ["00000.h5", "00000.json"])
+def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_for(root, name):
+    (root / name).unlink()
+    os.mkfifo(root / name)
+    with pytest.raises(DepthmixError, match=name):
+        ShardSet(root)[0]
+    assert any(name in problem for problem in ShardSet(root).verify())
 
 
 def test_a_newer_schema_is_refused_by_name(root):

@@ -90,6 +90,8 @@ def test_unknown_camera_stays_unknown(samples):
         ("lengths", [[1, 2]], "`lengths` must have shape"),
         ("sizes", [[0, 4]], "`sizes` must hold 1 to"),
         ("sizes", [[1 << 20, 1 << 20]], "`sizes` must hold 1 to"),
+        ("sizes", [[1 << 32, 1 << 32]], "`sizes` must hold 1 to"),
+        ("keys", [7], "`keys` must be text"),
         ("crc32", [[0] * 5], "`crc32` must have shape"),
         ("digests", [], "`digests` must have 1 entries"),
     ],
@@ -98,6 +100,13 @@ def test_an_index_that_points_outside_or_does_not_fit_is_refused(encoded, column
     image, index = build_shard(encoded[:1], {})
     with pytest.raises(ValueError, match=reason):
         ShardIndex.from_plain({**index.to_plain(), column: value}, len(image))
+
+
+def test_an_index_whose_numbers_would_wrap_is_refused(encoded):
+    image, index = build_shard(encoded[:1], {})
+    huge = [[2**63 - 1] * 6]
+    with pytest.raises(ValueError, match="`offsets` must stay inside"):
+        ShardIndex.from_plain({**index.to_plain(), "offsets": huge, "lengths": huge}, len(image))
 
 
 def test_shard_names_sort_in_order():
