@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_PIXELS",
+    "PHOTO_FORMATS",
     "decode_image",
     "read_bytes",
     "read_grey8",
@@ -40,7 +41,7 @@ __all__ = [
 _PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _PNG_END: Final = b"IEND\xaeB`\x82"
 _JPEG_SIGNATURE: Final = b"\xff\xd8\xff"
-_OTHER_FORMATS: Final = ("JPEG", "PNG", "PPM", "BMP", "WEBP")
+PHOTO_FORMATS: Final = ("JPEG", "PNG", "PPM", "BMP", "WEBP")
 _GREY, _RGB, _PALETTE = 0, 2, 3  # colour types of the PNG header
 _EXIF_ORIENTATION: Final = 0x0112
 
@@ -88,7 +89,8 @@ def decode_image(
             return _decode_png(data, file, max_pixels)
         if data.startswith(_JPEG_SIGNATURE):
             return _decode_jpeg(data, file, max_pixels)
-        return np.array(_open_pillow(data, file, max_pixels).convert("RGB"))
+        image = _open_pillow(data, file, max_pixels)
+        return _upright(np.array(image.convert("RGB")), image.getexif().get(_EXIF_ORIENTATION, 1))
 
 
 def read_grey8(file: str | Path, *, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, "h w"]:
@@ -193,7 +195,7 @@ def _kornia_png(data: bytes, header: _PngHeader) -> Shaped[np.ndarray, "h w c"]:
 def _open_pillow(data: bytes, file: str | Path, max_pixels: int) -> "Image":
     from PIL import Image
 
-    image = Image.open(BytesIO(data), formats=_OTHER_FORMATS)
+    image = Image.open(BytesIO(data), formats=PHOTO_FORMATS)
     check_pixels(*image.size, file, max_pixels)
     if image.mode.startswith(("I", "F")):
         raise BadSource(f"must be a photo, got pixels of mode {image.mode}", file=file)

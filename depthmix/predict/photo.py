@@ -7,7 +7,8 @@ from typing import Final
 
 from depthmix.errors import ConfigError
 from depthmix.sample import Intrinsics
-from depthmix.sources.files import refusing
+from depthmix.sources.decode import PHOTO_FORMATS
+from depthmix.sources.files import file_size, refusing
 
 __all__ = ["Focal", "camera_of", "exif_focal", "find_focal", "focal_of_fov"]
 
@@ -85,7 +86,8 @@ def exif_focal(photo: Path, size: tuple[int, int]) -> float | None:
     """
     from PIL import Image
 
-    with refusing(photo), Image.open(photo) as image:
+    file_size(photo)  # refuses pipes and devices, which have no end
+    with refusing(photo), Image.open(photo, formats=PHOTO_FORMATS) as image:
         stated = image.getexif().get_ifd(EXIF_FOLDER).get(FOCAL_IN_35MM)
     if not isinstance(stated, int | float) or not 0 < stated < math.inf:
         return None

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -57,3 +59,9 @@ def test_a_file_that_is_no_image_is_named(tmp_path):
     (tmp_path / "photo.jpg").write_bytes(b"nothing")
     with pytest.raises(BadSource, match=r"photo\.jpg: cannot be read"):
         exif_focal(tmp_path / "photo.jpg", (1, 1))
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "photo.jpg")
+    with pytest.raises(BadSource, match=r"photo\.jpg: is not a plain file"):
+        exif_focal(tmp_path / "photo.jpg", (30, 40))

@@ -84,14 +84,15 @@ def test_jpeg_equals_pillow(tmp_path: Path, mode: str):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
 def test_exif_orientation_is_applied(tmp_path: Path, orientation: int, suffix: str):
     corner = np.zeros((48, 64, 3), np.uint8)
     corner[:16, :16] = (255, 0, 0)
     corner[-16:, -16:] = (0, 0, 255)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    file = saved(tmp_path / f"a{suffix}", corner, exif=exif)
+    lossless = {"lossless": True} if suffix == ".webp" else {}
+    file = saved(tmp_path / f"a{suffix}", corner, exif=exif, **lossless)
     from PIL import ImageOps
 
     expected = np.array(ImageOps.exif_transpose(Image.open(file)).convert("RGB")).astype(int)
