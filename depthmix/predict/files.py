@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from jaxtyping import UInt8
@@ -28,7 +28,13 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "predict_files", "write_prediction"]
 
-FORMATS = ("colour", "png16", "npy", "ply")
+ENDINGS: Final = {
+    "colour": ("colour.png",),
+    "png16": ("depth16.png",),
+    "npy": ("depth.npy", "depth.json"),
+    "ply": ("points.ply",),
+}
+FORMATS: Final = tuple(ENDINGS)
 
 
 def predict_files(
@@ -54,12 +60,12 @@ def predict_files(
         one line per photo.
 
     Raises:
-        ConfigError: an unknown format, two photos that would overwrite each other, or points asked for
-            where they can not be had.
+        ConfigError: no photo, an unknown format, photos that would be overwritten, or points asked for where
+            they can not be had.
         BadSource: a photo can not be read.
         StorageError: a file can not be written.
     """
-    _check(photos, formats)
+    _check(photos, out, formats)
     if "ply" in formats:
         # Before any work: nothing is written for the first photo if the second can not be done.
         for photo in photos:
@@ -118,7 +124,9 @@ def write_prediction(
     return [out / f"{stem}_{ending}" for ending in contents]
 
 
-def _check(photos: Sequence[Path], formats: Sequence[str]) -> None:
+def _check(photos: Sequence[Path], out: Path, formats: Sequence[str]) -> None:
+    if not photos:
+        raise ConfigError("there is no photo to predict", field="photo", hint="give at least one image file")
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
         raise ConfigError(f"unknown format {unknown[0]!r}", field="format", hint=f"use {', '.join(FORMATS)}")
@@ -126,6 +134,12 @@ def _check(photos: Sequence[Path], formats: Sequence[str]) -> None:
     if count > 1:
         hint = "predict them into different folders"
         raise ConfigError(f"{count} photos are called {stem!r} and would overwrite each other", hint=hint)
+    endings = [ending for name in formats for ending in ENDINGS[name]]
+    written = {(out / f"{photo.stem}_{ending}").resolve() for photo in photos for ending in endings}
+    for photo in photos:
+        if photo.resolve() in written:
+            hint = "predict into another folder"
+            raise ConfigError("would be overwritten by a prediction", file=photo, hint=hint)
 
 
 def _line(photo: Path, predicted: PredictedDepth, focal: Focal | None, written: Sequence[Path]) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from depthmix.errors import ConfigError
 from depthmix.sample import Intrinsics
 
 if TYPE_CHECKING:
@@ -61,6 +62,9 @@ def predict_image(
 
     Returns:
         Metres only if the network learned metres and the camera is known; relative inverse depth otherwise.
+
+    Raises:
+        ConfigError: the network answers with numbers that are not finite.
     """
     import torch
 
@@ -74,6 +78,12 @@ def predict_image(
         prediction = predict_batch(trained, _tensor(image, height, width), row)
         log_depth = _enlarged(prediction.log_depth, size)
     values = (log_depth if camera else -log_depth).exp()[0, 0].numpy()
+    broken = int((~np.isfinite(values)).sum())
+    if broken:
+        reason = f"the network gives {broken} of {values.size} values that are not finite"
+        raise ConfigError(
+            reason, field="checkpoint", hint="its training has diverged: use another checkpoint"
+        )
     focal = None if camera is None else math.sqrt(camera.fx * camera.fy)
     return PredictedDepth(values.astype(np.float32), camera is not None, focal)
 

@@ -124,6 +124,23 @@ def test_photos_that_would_overwrite_each_other_are_refused(tmp_path):
         predict_files(trained(), photos, tmp_path / "out")
 
 
+def test_a_photo_that_a_prediction_would_overwrite_is_refused(tmp_path):
+    photos = [photo(tmp_path, "a.png"), photo(tmp_path, "a_colour.png")]
+    before = photos[1].read_bytes()
+    with pytest.raises(
+        ConfigError, match=r"a_colour\.png: would be overwritten by a prediction; predict into"
+    ):
+        predict_files(trained(), photos, tmp_path / "x" / "..")
+    assert photos[1].read_bytes() == before
+    assert sorted(tmp_path.iterdir()) == photos
+    predict_files(trained(), photos, tmp_path, formats=["png16"])
+
+
+def test_no_photo_at_all_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="photo: there is no photo to predict; give at least one"):
+        predict_files(trained(), [], tmp_path / "out")
+
+
 def test_unknown_formats_and_unreadable_photos_end_in_one_message(tmp_path):
     with pytest.raises(ConfigError, match="unknown format 'exr'; use colour, png16, npy, ply"):
         predict_files(trained(), [photo(tmp_path)], tmp_path, formats=["exr"])

@@ -2,7 +2,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from torch import nn
 
+from depthmix.errors import ConfigError
 from depthmix.predict import network_size, predict_image
 from depthmix.sample import Intrinsics
 from tests.predict.networks import FOCAL, same_input, trained
@@ -66,3 +68,12 @@ def test_the_way_back_interpolates_ratios():
     enlarged = predict_image(trained(height=32, width=32), wide, camera(3 * FOCAL, wide)).values[0]
     assert enlarged[47] == pytest.approx(5 ** (1 / 3), rel=1e-3)
     assert enlarged[48] == pytest.approx(5 ** (2 / 3), rel=1e-3)
+
+
+def test_a_network_that_has_diverged_is_named_and_not_drawn():
+    class Diverged(nn.Module):
+        def forward(self, image):
+            return image.mean(1, keepdim=True) * float("nan")
+
+    with pytest.raises(ConfigError, match="checkpoint: the network gives 3072 of 3072 values that are not"):
+        predict_image(replace(trained(), net=Diverged()), GREY, camera(FOCAL))
