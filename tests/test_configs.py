@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from depthmix.cli.check import config_problems, recipe
+from depthmix.errors import ConfigError
 
 SHIPPED = sorted(Path(recipe("quality_aware")).parent.glob("*.yaml"))
 
@@ -21,9 +22,14 @@ def test_a_shipped_recipe_says_in_its_first_line_what_it_does(file):
 
 def test_a_recipe_is_found_by_name():
     assert recipe("quality_aware") in SHIPPED
-    assert recipe("no_such") not in SHIPPED
+
+
+def test_a_file_of_the_same_name_comes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "quality_aware").write_text("data: {}\n")
+    assert recipe("quality_aware") == Path("quality_aware")
 
 
 def test_a_recipe_that_does_not_exist_is_named():
-    (problem,) = config_problems(recipe("no_such"))
-    assert "cannot be read" in problem.text
+    with pytest.raises(ConfigError, match="no_such: config: no such file, and no recipe of this name"):
+        recipe("no_such")

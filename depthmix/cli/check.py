@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depthmix.cli.schema import Document, Problem, call_problems, did_you_mean, read_document, resolve_class
-from depthmix.errors import DepthmixError
+from depthmix.errors import ConfigError, DepthmixError
 
 if TYPE_CHECKING:
     from depthmix.objective import Term
@@ -29,12 +29,13 @@ TOP_LEVEL = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("config", help="YAML file, or the name of a shipped recipe")
+    parser.add_argument("--data.root", dest="root", help="folder of the prepared sets, as given to fit")
 
 
 def run(options: argparse.Namespace) -> int:
     """Print one line per problem; exit code 1 if there is one."""
     file = recipe(options.config)
-    problems = config_problems(file)
+    problems = config_problems(file, root=options.root)
     for problem in problems:
         print(problem.located(file), file=sys.stderr)
     print(f"{len(problems)} problem{'' if len(problems) == 1 else 's'}")
@@ -42,30 +43,40 @@ def run(options: argparse.Namespace) -> int:
 
 
 def recipe(name: str) -> Path:
-    """Find a configuration: a file, or the name of a recipe that depthmix ships."""
-    shipped = Path(__file__).parents[1] / "configs"
-    path = Path(name)
-    return path if path.exists() or path.suffix else shipped / f"{name}.yaml"
+    """Find a configuration: a file, or the name of a recipe that depthmix ships.
+
+    Raises:
+        ConfigError: there is neither.
+    """
+    shipped = {file.stem: file for file in sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))}
+    if Path(name).is_file():
+        return Path(name)
+    if name not in shipped:
+        what = "is a folder" if name and Path(name).is_dir() else "no such file, and no recipe of this name"
+        raise ConfigError(what + did_you_mean(name, shipped), file=name or "''", field="config")
+    return shipped[name]
 
 
-def config_problems(file: Path, *, partial: bool = False) -> list[Problem]:
+def config_problems(file: Path, *, partial: bool = False, root: str | None = None) -> list[Problem]:
     """List all problems of a configuration, in the order of the file.
 
     Args:
         file: the YAML file.
         partial: other files or options complete this one, so what it lacks is no problem, and whether its
             terms fit its sources is left to the run itself.
+        root: folder of the prepared sets, instead of the one that the file names.
     """
     document, problems = read_document(file)
     if document is None:
         return problems
-    problems += [problem for problem in _shape(document) if not (partial and problem.missing)]
+    problems += [problem for problem in _shape(document, root) if not (partial and problem.missing)]
     if not problems and not partial:
-        problems += _meaning(document)
-    return sorted(problems)
+        problems += _meaning(document, root)
+    return sorted(set(problems))
 
 
-def _shape(document: Document) -> Iterator[Problem]:
+def _shape(document: Document, root: str | None) -> Iterator[Problem]:
+    """Compare every section with the constructor that takes it."""
     from lightning.pytorch import Trainer
 
     import depthmix.losses
@@ -76,34 +87,94 @@ def _shape(document: Document) -> Iterator[Problem]:
     targets = {"trainer": Trainer, "model": DepthTask, "data": MixData}
     for key, value in document.root.value:
         if key.value in targets:
-            yield from call_problems(value, targets[key.value], key.value)
+            found = call_problems(value, targets[key.value], key.value)
+            yield from (one for one in found if not (root and one.text == "lacks the option 'root'"))
         elif key.value not in TOP_LEVEL:
             line, column = document.place(key.value)
             yield Problem(line, column, key.value, "unknown section" + did_you_mean(key.value, TOP_LEVEL))
+    for name in ("model", "data"):
+        if name not in document.values:
+            yield Problem(1, 1, name, "this section is missing", missing=True)
 
 
-def _meaning(document: Document) -> Iterator[Problem]:
-    """Compare terms with sources: build the losses, read the cards, refuse impossible pairs."""
-    from depthmix.data import MixData
-    from depthmix.objective import term_problems
+def _meaning(document: Document, root: str | None) -> list[Problem]:
+    """Build what the configuration names: terms, network, sets; then compare terms with sources."""
+    try:
+        arguments = _data_arguments(document.values["data"], root)
+    except DepthmixError as error:
+        return [_placed(document, error)]
+    terms, problems = _terms(document)
+    problems += _set_problems(document, arguments)
+    problems += [] if problems else _mix_problems(document, arguments, terms)
+    return problems + ([] if problems else _network_problems(document, terms))
 
-    data = document.values.get("data")
-    terms = {}
-    for name, options in document.values.get("model", {}).get("terms", {}).items():
+
+def _terms(document: Document) -> tuple[dict[str, "Term"], list[Problem]]:
+    terms, problems = {}, []
+    for name, options in document.values["model"]["terms"].items():
         try:
             terms[name] = term_from(options)
-        except (TypeError, ValueError) as error:
-            yield Problem(*document.place("model", "terms", name), f"model.terms.{name}", str(error))
-    if data is None:
-        return
+        except (DepthmixError, TypeError, ValueError) as error:
+            place = document.place("model", "terms", name)
+            problems.append(Problem(*place, f"model.terms.{name}", str(error)))
+    return terms, problems
+
+
+def _set_problems(document: Document, arguments: dict[str, Any]) -> Iterator[Problem]:
+    """Open each prepared set by itself, so that all that are missing are named at once."""
+    from depthmix.data import MixData
+
+    options = ("sources", "val_sources", "test_sources")
+    none: dict[str, Any] = {option: {} for option in options}
+    for option in options:
+        for name, spec in (arguments.get(option) or {}).items():
+            try:
+                data = MixData(**(arguments | none | {option: {name: spec}}))
+                _ = data.train_sets, data.val_sets, data.test_sets
+            except DepthmixError as error:
+                yield _placed(document, error)
+
+
+def _mix_problems(document: Document, arguments: dict[str, Any], terms: dict[str, "Term"]) -> list[Problem]:
+    """Compare terms with sources: read the cards, refuse impossible pairs."""
+    from depthmix.data import MixData
+    from depthmix.objective import Objective, term_problems
+
     try:
-        cards = MixData(**_data_arguments(data)).cards
+        data = MixData(**arguments)
+        assert data.plan
+        Objective(terms, cards=data.cards)
     except DepthmixError as error:
-        yield Problem(*document.place("data", "sources"), "data", str(error))
-        return
-    for text in term_problems(terms, cards):
-        name = text.split(":")[0].removeprefix("terms.")
-        yield Problem(*document.place("model", "terms", name), "model", text)
+        return [_placed(document, error)]
+    texts = [text.partition(": ") for text in term_problems(terms, data.cards)]
+    return [_placed(document, ConfigError(reason, field=field)) for field, _, reason in texts]
+
+
+def _network_problems(document: Document, terms: dict[str, "Term"]) -> list[Problem]:
+    """Build the network and its task, as the training will."""
+    from torch import nn
+
+    from depthmix.task import DepthTask
+
+    options = dict(document.values["model"])
+    try:
+        net = _build(options.pop("net"), nn.Module)
+    except (DepthmixError, TypeError, ValueError) as error:
+        return [Problem(*document.place("model", "net"), "model.net", str(error))]
+    try:
+        DepthTask(net, **(options | {"terms": terms}))
+    except DepthmixError as error:
+        return [_placed(document, error)]
+    return []
+
+
+def _placed(document: Document, error: DepthmixError) -> Problem:
+    """Put an error where the option stands that it names, or where that would have to stand."""
+    keys = str(error.field or "data").split(".")
+    if keys[0] not in TOP_LEVEL:
+        keys = ["model" if keys[0] == "terms" else "data", *keys]
+    text = f"{error.file}: {error.reason}" if error.file else error.reason
+    return Problem(*document.place(*keys), ".".join(keys), text + (f"; {error.hint}" if error.hint else ""))
 
 
 def term_from(options: dict[str, Any]) -> "Term":
@@ -116,19 +187,23 @@ def term_from(options: dict[str, Any]) -> "Term":
     from depthmix.losses.base import DepthLoss
     from depthmix.objective import Term
 
-    loss = options["loss"]
-    spec: dict[str, Any] = {"class_path": loss} if isinstance(loss, str) else loss
-    found = resolve_class(spec["class_path"], DepthLoss)
-    assert found is not None  # the shape was checked before
     rest = {name: value for name, value in options.items() if name != "loss"}
-    return Term(loss=found(**(spec.get("init_args") or {})), **rest)
+    return Term(loss=_build(options["loss"], DepthLoss), **rest)
 
 
-def _data_arguments(data: dict[str, Any]) -> dict[str, Any]:
+def _build(spec: str | dict[str, Any], base: type) -> Any:
+    """Build a class from its name, or from class_path and init_args."""
+    spec = {"class_path": spec} if isinstance(spec, str) else spec
+    found = resolve_class(spec["class_path"], base)
+    assert found is not None  # the shape was checked before
+    return found(**(spec.get("init_args") or {}))
+
+
+def _data_arguments(data: dict[str, Any], root: str | None) -> dict[str, Any]:
     from depthmix.augment import AugmentOptions
     from depthmix.data import SourceSpec
 
-    arguments = dict(data)
+    arguments = data | ({"root": root} if root else {})
     arguments["sources"] = {name: SourceSpec(**(spec or {})) for name, spec in data["sources"].items()}
     if data.get("augment"):
         arguments["augment"] = AugmentOptions(**data["augment"])

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from depthmix import __version__
 from depthmix.errors import ConfigError, DepthmixError
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if arguments and arguments[0] in TRAINING:
             return _train(arguments)
-        options = _parser().parse_args(arguments)
+        options = _parser(arguments[0] if arguments else "").parse_args(arguments)
         return int(options.run(options))
     except DepthmixError as error:
         print(f"depthmix: {error}", file=sys.stderr)
@@ -60,15 +60,25 @@ def _train(arguments: list[str]) -> int:
     return run(arguments)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="depthmix", description=_DESCRIPTION)
+class _Parser(argparse.ArgumentParser):
+    """Say a mistake in one line instead of below the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what is wrong with the command line."""
+        raise ConfigError(message, hint=f"see `{self.prog} --help`")
+
+
+def _parser(chosen: str) -> argparse.ArgumentParser:
+    """Build the parser; only the chosen command is imported, the others are only named."""
+    parser = _Parser(prog="depthmix", description=_DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"depthmix {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in COMMANDS.items():
-        module: Command = import_module(f"depthmix.cli.{name}")
         command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
-        module.add_arguments(command)
-        command.set_defaults(run=module.run)
+        if name == chosen:
+            module: Command = import_module(f"depthmix.cli.{name}")
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
     for name in TRAINING:
         commands.add_parser(name, help=f"{name} with the Lightning CLI: depthmix {name} --config mix.yaml")
     return parser

@@ -1,15 +1,20 @@
 """`depthmix prepare`: raw data set -> checked HDF5 shards."""
 
 import argparse
+import re
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
-__all__ = ["add_arguments", "prepare_with_bar", "run"]
-
-from typing import TYPE_CHECKING, Any
+from depthmix.errors import ConfigError
 
 if TYPE_CHECKING:
     from depthmix.prepare import PrepareReport
     from depthmix.sources.base import Source
+
+__all__ = ["add_arguments", "prepare_with_bar", "run", "summary"]
+
+# The rule of the mixture, kept here, too: a name becomes a folder, and must stay below OUT.
+NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_-]*"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,13 +36,14 @@ def run(options: argparse.Namespace) -> int:
     from depthmix.sources.registry import find
 
     given = dict(_option(text) for text in options.option)
-    if options.name:
+    if options.name is not None:
         given["name"] = options.name
+    size = _size(options.size)
     source = _construct(find(options.source), options.raw, given)
     report = prepare_with_bar(
         source,
         options.out / source.name,
-        size=_size(options.size),
+        size=size,
         workers=options.workers,
         on_bad=options.on_bad,
         overwrite=options.overwrite,
@@ -70,36 +76,63 @@ def summary(name: str, report: "PrepareReport") -> str:
     return "\n".join(lines)
 
 
-def _option(text: str) -> tuple[str, object]:
-    import yaml
-
-    from depthmix.errors import ConfigError
-
+def _option(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name.isidentifier():
         raise ConfigError(f"must be NAME=VALUE, got {text!r}", field="--option")
-    return name, yaml.safe_load(value)
+    return name, value
 
 
-def _construct(kind: "type[Source]", raw: Path, given: dict[str, object]) -> "Source":
+def _construct(kind: "type[Source]", raw: Path, given: dict[str, str]) -> "Source":
     from inspect import signature
-
-    from depthmix.errors import ConfigError
+    from typing import get_type_hints
 
     known = [name for name in signature(kind.__init__).parameters if name not in ("self", "root")]
-    for name in given:
+    hints = get_type_hints(kind.__init__)
+    values: dict[str, Any] = {}
+    for name, text in given.items():
         if name not in known:
             hint = f"{kind.__name__} takes {', '.join(known)}"
             raise ConfigError(f"{kind.__name__} has no such option", field=f"--option {name}", hint=hint)
-    return kind(raw, **given)  # type: ignore[arg-type]
+        values[name] = _value(text, hints.get(name, object), f"--option {name}")
+    try:
+        source = kind(raw, **values)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{kind.__name__} refuses its options: {error}", field="--option") from error
+    if not re.fullmatch(NAME, source.name):
+        raise ConfigError(f"a name holds letters, digits, _ and - only, got {source.name!r}", field="--name")
+    return source
+
+
+def _value(text: str, hint: object, field: str) -> object:
+    """Read the value of an option as YAML, unless text is wanted."""
+    import yaml
+
+    from depthmix.cli.schema import shape_problems
+
+    if hint is str:
+        return text
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"cannot be read as a value: {text!r}", field=field) from error
+    if node is None:
+        raise ConfigError("no value given", field=field)
+    for problem in shape_problems(node, hint, ""):
+        raise ConfigError(problem.text, field=field)
+    return value
 
 
 def _size(text: str | None) -> tuple[int, int] | None:
-    from depthmix.errors import ConfigError
+    from depthmix.sources.files import MAX_PIXELS
 
     if text is None:
         return None
-    height, cross, width = text.partition("x")
-    if not (cross and height.isdigit() and width.isdigit() and int(height) and int(width)):
+    found = re.fullmatch(r"([1-9][0-9]*)x([1-9][0-9]*)", text)
+    if found is None:
         raise ConfigError(f"must be HEIGHTxWIDTH such as 384x512, got {text!r}", field="--size")
-    return int(height), int(width)
+    height, width = int(found[1]), int(found[2])
+    if height * width > MAX_PIXELS:
+        raise ConfigError(f"more than {MAX_PIXELS} pixels, got {text}", field="--size")
+    return height, width

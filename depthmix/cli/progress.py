@@ -28,9 +28,10 @@ def bar(title: str) -> Iterator[Update]:
         TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(f"{title:24}", total=None, note="")
+        # Unseen until there is something to show: no empty bar above an error, or where nothing was to do.
+        task = progress.add_task(f"{title:24}", total=None, note="", visible=False)
 
         def update(done: int, total: int, note: str = "") -> None:
-            progress.update(task, completed=done, total=total, note=note)
+            progress.update(task, completed=done, total=total, note=note, visible=True)
 
         yield update

@@ -15,7 +15,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print one line per problem; exit code 1 if there is one."""
     from depthmix.errors import StorageError
-    from depthmix.store.reader import ShardSet
 
     problems = 0
     for root in options.root:
@@ -24,11 +23,22 @@ def run(options: argparse.Namespace) -> int:
             raise StorageError(
                 "no prepared set here (no index.json)", file=root, hint="run `depthmix prepare`"
             )
-        for folder in sets:
-            shards = ShardSet(folder)
-            found = shards.verify()
-            problems += len(found)
-            for problem in found:
-                print(problem, file=sys.stderr)
-            print(f"{folder}: {len(shards)} samples, {len(found)} problems")
+        problems += sum(_verify(folder) for folder in sets)
     return 1 if problems else 0
+
+
+def _verify(folder: Path) -> int:
+    """Print the problems of one set, its record included, and return how many there are."""
+    from depthmix.errors import DepthmixError
+    from depthmix.store.reader import ShardSet
+
+    try:
+        shards = ShardSet(folder)
+        found = shards.verify()
+    except DepthmixError as error:  # the other sets are looked at all the same
+        print(error, file=sys.stderr)
+        return 1
+    for problem in found:
+        print(problem, file=sys.stderr)
+    print(f"{folder}: {len(shards)} samples, {len(found)} problem{'' if len(found) == 1 else 's'}")
+    return len(found)

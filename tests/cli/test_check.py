@@ -1,0 +1,135 @@
+"""`depthmix check` names every problem at its place, and agrees with what a training would refuse."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from depthmix.cli import main
+from tests.data.middlebury import make as middlebury
+from tests.data.web_stereo import make as web_stereo
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("check")
+    middlebury.make(root / "stereo")
+    web_stereo.make(root / "web")
+    for source, name in (("MiddleburyStereo", "stereo"), ("WebStereo", "web")):
+        arguments = [source, str(root / name), str(root / "sets"), "--name", name, "--workers", "0"]
+        assert main(["prepare", *arguments]) == 0
+    return root / "sets"
+
+
+def config(sets: Path) -> dict:
+    net = {"class_path": "LightDepthNet", "init_args": {"widths": [8, 8], "bottleneck": 1}}
+    terms = {"ssi": {"loss": "ScaleShiftInvariantLoss"}, "metric": {"loss": "LogL1Loss"}}
+    data = {"root": str(sets), "sources": {"stereo": {"weight": 1.0}, "web": {"weight": 1.0}}}
+    return {"model": {"net": net, "terms": terms}, "data": data}
+
+
+def put(values: dict, path: str, value: object) -> None:
+    *folders, last = path.split(".")
+    for name in folders:
+        values = values.setdefault(name, {})
+    values[last] = value
+
+
+def checked(tmp_path: Path, capsys: pytest.CaptureFixture[str], values: dict, *more: str) -> tuple[int, list]:
+    """Return the exit code and the problems as (line of the file, text)."""
+    file = tmp_path / "mix.yaml"
+    file.write_text(yaml.safe_dump(values))
+    capsys.readouterr()
+    code = main(["check", str(file), *more])
+    lines = file.read_text().splitlines()
+    found = [line.removeprefix(f"{file}:").split(":", 2) for line in capsys.readouterr().err.splitlines()]
+    return code, [(lines[int(row) - 1].strip(), text.strip()) for row, _, text in found]
+
+
+MISTAKES = [
+    ("data.batch_size", 0, "batch_size: 0", "data.batch_size: must be at least 1, got 0"),
+    ("data.augment.height", 0, "height: 0", "data.augment.height: must be a positive number of pixels"),
+    ("data.sources.web.weight", -3.0, "weight: -3.0", "data.sources.web.weight: must be positive and finite"),
+    ("data.test_sources", {"x": "gone"}, "x: gone", "data.test_sources.x"),
+    ("data.val_sources", {"x": "gone"}, "x: gone", "data.val_sources.x"),
+    ("data.sources", {}, "sources: {}", "data.sources: the mix has no source"),
+    ("data.root", "/nowhere", "root: /nowhere", "data.root: /nowhere: no such folder"),
+    ("model.terms", {}, "terms: {}", "model.terms: there must be at least one term"),
+    ("model.terms.ssi.weight", -1.0, "ssi:", "model.terms.ssi: weight: must be finite and not negative"),
+    ("model.terms.ssi.tiers", ["hihg"], "ssi:", "did you mean 'high'?"),
+    ("model.terms.ssi.sources", ["weeb"], "sources:", "model.terms.ssi.sources: 'weeb' is not one of"),
+    ("model.terms.metric.sources", ["web"], "metric:", "LogL1Loss needs metric depth, but source 'web'"),
+    ("model.focal_canonical", -1.0, "focal_canonical: -1.0", "model.focal_canonical: must be positive"),
+    ("model.net.init_args.widths", [-8, 8], "net:", "model.net: `widths` must be positive multiples of 8"),
+    (
+        "model.terms.ssi.loss",
+        {"class_path": "ScaleShiftInvariantLoss", "init_args": {"trim": 3.0}},
+        "ssi:",
+        "model.terms.ssi: `trim` must be in [0, 1), got 3.0",
+    ),
+]
+
+
+def test_a_configuration_that_can_train_has_no_problems(tmp_path, sets, capsys):
+    assert checked(tmp_path, capsys, config(sets)) == (0, [])
+
+
+@pytest.mark.parametrize(("path", "value", "line", "said"), MISTAKES, ids=[m[0] for m in MISTAKES])
+def test_a_value_that_cannot_work_is_one_problem_at_its_line(tmp_path, sets, capsys, path, value, line, said):
+    values = config(sets)
+    put(values, path, value)
+    code, problems = checked(tmp_path, capsys, values)
+    assert code == 1
+    ((place, text),) = problems
+    assert place == line
+    assert said in text
+
+
+@pytest.mark.parametrize("section", ["model", "data"])
+def test_a_section_that_is_missing_is_a_problem(tmp_path, sets, capsys, section):
+    values = config(sets)
+    del values[section]
+    code, ((_, text),) = checked(tmp_path, capsys, values)
+    assert (code, text) == (1, f"{section}: this section is missing")
+
+
+def test_all_sets_that_are_missing_are_named_at_once(tmp_path, sets, capsys):
+    values = config(sets)
+    values["data"]["sources"] |= {"kitti": {}, "oak": {}}
+    _, problems = checked(tmp_path, capsys, values)
+    assert [text.split(":")[0] for _, text in problems] == ["data.sources.kitti", "data.sources.oak"]
+    assert all("depthmix prepare" in text for _, text in problems)
+
+
+def test_the_root_can_be_given_as_for_fit(tmp_path, sets, capsys):
+    values = config(sets)
+    del values["data"]["root"]
+    code, ((_, text),) = checked(tmp_path, capsys, values)
+    assert (code, text) == (1, "data: lacks the option 'root'")
+    assert checked(tmp_path, capsys, values, "--data.root", str(sets)) == (0, [])
+    code, ((_, text),) = checked(tmp_path, capsys, values, "--data.root", str(tmp_path / "no"))
+    assert code == 1
+    assert f"{tmp_path / 'no'}: no such folder" in text
+
+
+def test_a_shipped_recipe_fits_the_sets_that_it_names(tmp_path, sets, capsys):
+    shutil.copytree(sets / "web", tmp_path / "web")
+    assert main(["check", "quality_aware", "--data.root", str(tmp_path)]) == 1
+    missing = {line.split(": ")[1] for line in capsys.readouterr().err.splitlines()}
+    assert missing == {f"data.sources.{name}" for name in ("oak", "kitti", "middlebury", "planes")}
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("quality_awar", "no such file, and no recipe of this name; did you mean 'quality_aware'?"),
+        ("../configs/quality_aware", "no such file"),
+        ("", "no such file"),
+        (".", "is a folder"),
+    ],
+)
+def test_what_is_neither_file_nor_recipe_is_a_usage_mistake(capsys, name, said):
+    assert main(["check", name]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line

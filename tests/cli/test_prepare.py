@@ -1,0 +1,76 @@
+"""`depthmix prepare` refuses options that cannot work before anything is written."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from depthmix.cli import main
+from depthmix.errors import ConfigError
+from depthmix.mixture import MixturePlan
+from tests.data.middlebury import make as middlebury
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("raw") / "stereo"
+    middlebury.make(root)
+    return root
+
+
+def refused(raw: Path, out: Path, capsys: pytest.CaptureFixture[str], *options: str) -> str:
+    arguments = ["prepare", "MiddleburyStereo", str(raw), str(out), "--workers", "0", *options]
+    assert main(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert not out.exists()
+    return line
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", ".", "..", "ä", "a b", "a\nb", "-a"])
+def test_a_name_that_the_mixture_refuses_becomes_no_folder(raw, tmp_path, capsys, name):
+    line = refused(raw, tmp_path / "out", capsys, f"--name={name}")
+    assert "a name holds letters, digits, _ and - only" in line
+    with pytest.raises(ConfigError, match="a name holds letters"):
+        MixturePlan({name: 1}, {name: 1.0}, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("sigma_disparity_px=abc", "--option sigma_disparity_px: must be a number, got 'abc'"),
+        ("sigma_disparity_px=[1", "--option sigma_disparity_px: cannot be read as a value: '[1'"),
+        ("sigma_disparity_px=", "--option sigma_disparity_px: no value given"),
+        ("sigma_disparity_px=-1", "`sigma_disparity_px` must be positive and finite, got -1"),
+        ("name=../y", "a name holds letters"),
+        ("sigma_disparity_px", "must be NAME=VALUE"),
+    ],
+)
+def test_an_option_of_the_wrong_type_or_range_is_named(raw, tmp_path, capsys, option, said):
+    assert said in refused(raw, tmp_path / "out", capsys, "--option", option)
+
+
+@pytest.mark.parametrize("size", ["²x²", "٣x٣", "01x3", "8 x 8", "4x4x4"])
+def test_a_size_is_two_plain_numbers(raw, tmp_path, capsys, size):
+    assert "must be HEIGHTxWIDTH" in refused(raw, tmp_path / "out", capsys, "--size", size)
+
+
+def test_a_size_that_no_image_has_is_refused(raw, tmp_path, capsys):
+    assert "more than 64000000 pixels" in refused(raw, tmp_path / "out", capsys, "--size", "100000x100000")
+
+
+def test_text_options_are_taken_as_they_are(raw, tmp_path, capsys):
+    arguments = [str(raw), str(tmp_path / "out"), "--workers", "0", "--option", "name=5"]
+    assert main(["prepare", "MiddleburyStereo", *arguments]) == 0
+    assert (tmp_path / "out" / "5" / "index.json").exists()
+
+
+def test_verify_looks_at_every_set_behind_a_damaged_record(raw, tmp_path, capsys):
+    arguments = ["prepare", "MiddleburyStereo", str(raw), str(tmp_path / "out"), "--workers", "0"]
+    assert main(arguments) == 0
+    shutil.copytree(tmp_path / "out" / "middlebury", tmp_path / "out" / "a")
+    (tmp_path / "out" / "a" / "index.json").write_text("nope")
+    capsys.readouterr()
+    assert main(["verify", str(tmp_path / "out")]) == 1
+    said = capsys.readouterr()
+    assert "a/index.json: proof" in said.err
+    assert "middlebury: 2 samples, 0 problems" in said.out
