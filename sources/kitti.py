@@ -95,10 +95,12 @@ class KittiLidar(Source):
             BadSource: there is none.
         """
         if self.is_object_layout:
-            keys = [file.stem for file in (self.root / self.split / "velodyne").glob("*.bin")]
+            scans = (self.root / self.split / "velodyne").glob("*.bin")
+            keys = [file.stem for file in scans if not file.name.startswith(".")]
         else:
             scans = self.root.glob("*/*/velodyne_points/data/*.bin")
-            keys = ["/".join((*file.relative_to(self.root).parts[:2], file.stem)) for file in scans]
+            named = ((*file.relative_to(self.root).parts[:2], file.stem) for file in scans)
+            keys = ["/".join(names) for names in named if not names[-1].startswith(".")]
         if not keys:
             raise BadSource(f"no scan (split {self.split!r})", file=self.root, hint=f"expected {self.layout}")
         return sorted(keys)

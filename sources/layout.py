@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from depthmix.errors import BadSource
+from depthmix.sources.files import refusing
 
-__all__ = ["IMAGE_SUFFIXES", "check_size", "files_by_stem", "look_up"]
+__all__ = ["IMAGE_SUFFIXES", "check_size", "files_by_stem", "look_up", "visible"]
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -15,22 +16,36 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 def files_by_stem(folder: Path, suffixes: Iterable[str] = IMAGE_SUFFIXES) -> dict[str, Path]:
     """List the files of a folder by their name without suffix, sorted, without opening any.
 
+    Names that begin with a dot are left out: they are what operating systems add, not data.
+
     Raises:
-        BadSource: no such folder, no such file in it, or two files that differ only in their suffix.
+        BadSource: no such folder, it cannot be listed, no such file in it, or two files that differ only in
+            their suffix.
     """
     wanted = tuple(suffixes)
     if not folder.is_dir():
         raise BadSource("no such folder", file=folder, hint="check that the data set was unpacked completely")
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in wanted and path.stem in found:
+    for path in visible(folder):
+        if path.suffix.lower() not in wanted:
+            continue
+        if path.stem in found:
             reason = f"has the same stem as {found[path.stem].name}: which one is meant?"
             raise BadSource(reason, file=path, hint="remove or rename one of them")
-        if path.suffix.lower() in wanted:
-            found[path.stem] = path
+        found[path.stem] = path
     if not found:
         raise BadSource(f"holds no {', '.join(wanted)} file", file=folder, hint="give the folder of raw data")
     return dict(sorted(found.items()))
+
+
+def visible(folder: Path) -> list[Path]:
+    """List what lies in a folder, sorted, without names that begin with a dot.
+
+    Raises:
+        BadSource: the folder cannot be listed.
+    """
+    with refusing(folder, "check the permissions and the disk"):
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def look_up(files: Mapping[str, Path], key: str, *, root: Path, source: str) -> Path:

@@ -16,6 +16,7 @@ from depthmix.sources.base import Source, SourceCard
 from depthmix.sources.calibration import pinhole, read_fields
 from depthmix.sources.decode import read_image, read_pfm
 from depthmix.sources.files import MAX_PIXELS, file_size, refusing
+from depthmix.sources.layout import visible
 
 __all__ = [
     "MiddleburyStereo",
@@ -87,11 +88,8 @@ class MiddleburyStereo(Source):
         Raises:
             BadSource: there is none.
         """
-        scenes = sorted(
-            path.name
-            for path in self.root.iterdir()
-            if any((path / file).exists() for file in ("im0.png", "calib.txt", "disp0.pfm"))
-        )
+        wanted = ("im0.png", "calib.txt", "disp0.pfm")
+        scenes = [path.name for path in visible(self.root) if any((path / file).exists() for file in wanted)]
         if not scenes:
             raise BadSource("no scene in this folder", file=self.root, hint=f"expected {self.layout}")
         return scenes

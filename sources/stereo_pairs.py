@@ -39,6 +39,10 @@ class StereoPairs(Source):
         lowest: smallest disparity searched, as a share of the image width.
         highest: largest disparity searched, as a share of the image width.
         min_share: share of pixels that must match both ways; a pair below it is refused.
+
+    Raises:
+        BadSource: no such folder or archive, it holds no pairs, or two left views have one key.
+        ValueError: an option is out of range.
     """
 
     card: ClassVar[SourceCard] = SourceCard(
@@ -64,8 +68,10 @@ class StereoPairs(Source):
         highest: float = 0.2,
         min_share: float = 0.1,
     ) -> None:
-        if not lowest < highest:
+        if not -np.inf < lowest < highest < np.inf:
             raise ValueError(f"`lowest` must be smaller than `highest`, got {lowest} and {highest}")
+        if not 0 <= min_share <= 1:
+            raise ValueError(f"`min_share` must be in [0, 1], got {min_share}")
         super().__init__(root, name=name)
         self.inside, self.lowest, self.highest, self.min_share = inside, lowest, highest, min_share
         found = pair_names(list_files(self.root, inside))
@@ -178,7 +184,7 @@ def pair_names(names: Sequence[str]) -> dict[str, tuple[str, str]]:
     """
     pairs: dict[str, tuple[str, str]] = {}
     for path in map(PurePosixPath, sorted(names)):
-        if path.suffix.lower() not in IMAGE_SUFFIXES:
+        if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith("."):
             continue
         if path.parent == PurePosixPath("left"):
             key, right = path.stem, PurePosixPath("right", path.name)

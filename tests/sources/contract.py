@@ -1,4 +1,4 @@
-"""What every source has to keep: subclass `SourceContract`, write a small raw data set, get 15 tests."""
+"""What every source has to keep: subclass `SourceContract`, write a small raw data set, get 16 tests."""
 
 import hashlib
 import pickle
@@ -120,6 +120,14 @@ class SourceContract:
             kind(empty).keys()
         assert str(empty) in str(caught.value)
         assert caught.value.hint
+
+    def test_files_that_a_system_adds_are_no_samples(self, tmp_path: Path):
+        if not self.own_files:
+            pytest.skip("the files belong to an installed package")
+        source = self.make(tmp_path)
+        for file in source.files(source.keys()[0]):
+            file.with_name(f"._{file.name}").write_bytes(b"as a Mac leaves beside every file it packs")
+        assert list(type(source)(source.root, name=source.name).keys()) == list(source.keys())
 
     def test_unknown_key_is_bad_source(self, tmp_path: Path):
         with pytest.raises(BadSource):

@@ -21,3 +21,12 @@ def test_a_folder_without_images_is_refused(tmp_path):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(BadSource, match=r"holds no \.jpg, \.jpeg, \.png file; give the folder"):
         files_by_stem(tmp_path)
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
+    def refuse(folder):
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(type(tmp_path), "iterdir", refuse)
+    with pytest.raises(BadSource, match=r"cannot be read: PermissionError: .*; check the permissions"):
+        files_by_stem(tmp_path)

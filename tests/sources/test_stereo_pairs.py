@@ -118,6 +118,10 @@ def test_search_covers_the_asked_range_in_steps_of_16():
         assert length % 16 == 0
     with pytest.raises(ValueError, match="smaller than"):
         StereoPairs(".", lowest=0.2, highest=0.1)
+    with pytest.raises(ValueError, match="smaller than"):
+        StereoPairs(".", highest=float("inf"))
+    with pytest.raises(ValueError, match=r"`min_share` must be in \[0, 1\], got 20"):
+        StereoPairs(".", min_share=20)
 
 
 def test_oak_pairs_leave_out_the_photographer(wheel):
