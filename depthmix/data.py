@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.trainer.states import TrainerFn
 
 from depthmix.augment import AugmentOptions
 from depthmix.errors import ConfigError
-from depthmix.loader import MixDataset, ResumableLoader, SampleLoader, WholeDataset
+from depthmix.loader import MixDataset, ResumableLoader, SampleLoader, WholeDataset, must_be_same_order
 from depthmix.mixture import MixturePlan, MixtureSampler
 from depthmix.sources.base import SourceCard
 from depthmix.store import ShardSet
@@ -128,6 +129,27 @@ class MixData(LightningDataModule):
         weights = {name: spec.weight for name, spec in self.sources.items()}
         return MixturePlan(sizes, weights, self.batch_size, self.seed)
 
+    @property
+    def identity(self) -> dict[str, object]:
+        """Everything that the order of training samples depends on, as plain values."""
+        prints = {name: str(shards.info["fingerprint"]) for name, shards in self.train_sets.items()}
+        return {**self.plan.describe(), "steps_per_epoch": self.steps_per_epoch, "data": prints}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what every checkpoint remembers of the mix."""
+        return {"identity": self.identity}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Refuse to go on with another mix.
+
+        Lightning restores the loader only from a checkpoint inside an epoch, this from any.
+
+        Raises:
+            ConfigError: the checkpoint belongs to another order of samples.
+        """
+        if self.trainer is None or self.trainer.state.fn == TrainerFn.FITTING:
+            must_be_same_order(state_dict["identity"], self.identity)
+
     def setup(self, stage: str) -> None:
         """Open what the stage needs, so that what is missing is said before anything is computed."""
         if stage == "fit":
@@ -143,8 +165,7 @@ class MixData(LightningDataModule):
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         sampler = MixtureSampler(self.plan, self.steps_per_epoch, rank, world)
         dataset = MixDataset(self.train_sets, self.augment, self.seed)
-        prints = {name: str(shards.info["fingerprint"]) for name, shards in self.train_sets.items()}
-        return ResumableLoader(dataset, sampler, workers=self.workers, identity={"data": prints})
+        return ResumableLoader(dataset, sampler, workers=self.workers, identity=self.identity)
 
     def val_dataloader(self) -> list[SampleLoader]:
         """Return one loader per validation set, whole images in stored order."""

@@ -13,7 +13,7 @@ from depthmix.mixture import MixtureSampler, Slot
 from depthmix.sample import Sample
 from depthmix.store import ShardSet
 
-__all__ = ["MixDataset", "ResumableLoader", "SampleLoader", "WholeDataset"]
+__all__ = ["MixDataset", "ResumableLoader", "SampleLoader", "WholeDataset", "must_be_same_order"]
 
 
 class MixDataset(Dataset[Batch]):
@@ -121,7 +121,7 @@ class ResumableLoader(SampleLoader):
         dataset: as for `SampleLoader`.
         sampler: yields the slots of each batch.
         workers: as for `SampleLoader`.
-        identity: what else the order of samples depends on, as plain values.
+        identity: what the order of samples depends on, as plain values.
     """
 
     def __init__(
@@ -129,8 +129,7 @@ class ResumableLoader(SampleLoader):
     ) -> None:
         super().__init__(dataset, workers=workers, keep=True, batch_sampler=sampler)
         self.mixture = sampler
-        described = {**sampler.plan.describe(), "steps_per_epoch": sampler.steps_per_epoch, **identity}
-        self.identity: dict[str, object] = described
+        self.identity = dict(identity)
         self._taken = (0, 0)  # epoch, batches
         self._resume = (0, 0)
 
@@ -158,12 +157,21 @@ class ResumableLoader(SampleLoader):
         Raises:
             ConfigError: the checkpoint belongs to another order of samples.
         """
-        if differences := _differences(state.get("identity", {}), self.identity):
-            hint = "restore the configuration, or start anew from the weights alone"
-            reason = f"the checkpoint was trained on another order of samples: {differences}"
-            raise ConfigError(reason, field="data", hint=hint)
+        must_be_same_order(state.get("identity", {}), self.identity)
         self._resume = (state["epoch"], state["taken"])
         self.mixture.set_epoch(state["epoch"])
+
+
+def must_be_same_order(old: Mapping[str, object], new: Mapping[str, object]) -> None:
+    """Compare what a checkpoint's order of samples was made from with what ours is.
+
+    Raises:
+        ConfigError: they differ; says where.
+    """
+    if differences := _differences(old, new):
+        hint = "restore the configuration, or start anew from the weights alone"
+        reason = f"the checkpoint was trained on another order of samples: {differences}"
+        raise ConfigError(reason, field="data", hint=hint)
 
 
 def _as_it_is(batch: Any) -> Any:

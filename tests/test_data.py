@@ -257,10 +257,13 @@ def test_a_checkpoint_between_two_epochs_counts_nothing_twice(root: Path) -> Non
     assert (loader.state_dict()["epoch"], loader.state_dict()["taken"]) == (1, 0)
 
 
-def test_a_checkpoint_of_another_mix_is_refused(root: Path, unbroken: tuple[list[str], Path]) -> None:
+@pytest.mark.parametrize("name", ["step2", "epoch0"])
+def test_a_checkpoint_of_another_mix_is_refused(
+    root: Path, unbroken: tuple[list[str], Path], name: str
+) -> None:
     other = mixed(root, sources={"web": SourceSpec(1.0), "kitti": SourceSpec(), "planes": SourceSpec(0.5)})
     with pytest.raises(ConfigError) as caught:
-        fit(other, checkpoint=unbroken[1] / "step2.ckpt")
+        fit(other, checkpoint=unbroken[1] / f"{name}.ckpt")
     reason = (
         "data: the checkpoint was trained on another order of samples: weights.web was 2.0, is 1.0; restore"
     )

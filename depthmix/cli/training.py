@@ -9,7 +9,6 @@ from typing import Any
 
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.loggers import CSVLogger
 
 import depthmix.losses
 import depthmix.models  # noqa: F401  (imported so that short names of losses and networks resolve)
@@ -17,6 +16,7 @@ from depthmix.cli.check import config_problems, recipe
 from depthmix.data import MixData
 from depthmix.errors import ConfigError
 from depthmix.objective import check_terms
+from depthmix.run_log import RunLog
 from depthmix.task import DepthTask
 
 __all__ = ["run"]
@@ -82,9 +82,14 @@ class MixCli(LightningCLI):
         config = self._get(self.config_init, "trainer", default={})
         folder = str(config.get("default_root_dir"))
         if config.get("logger") in (None, True):
-            kwargs["logger"] = CSVLogger(folder, name="", version="") if self.subcommand == "fit" else False
+            kwargs["logger"] = self._run_log(folder) if self.subcommand == "fit" else False
         kwargs.setdefault("callbacks", []).extend(_callbacks(folder, config))
         return super().instantiate_trainer(**kwargs)
+
+    def _run_log(self, folder: str) -> RunLog:
+        checkpoint = self._get(self.config_init, "ckpt_path")
+        own = checkpoint == "last" or Path(checkpoint or "").resolve().parent == Path(folder).resolve()
+        return RunLog(folder, resume=checkpoint is not None and own)
 
 
 def _callbacks(folder: str, config: Any) -> list[Callback]:
@@ -131,6 +136,7 @@ def _quieten() -> None:
         ".*does not have many workers.*",
         ".*Experiment logs directory.*",
         "Checkpoint directory .* exists",
+        "The dirpath has changed",
         ".*smaller than the logging interval.*",
         "Total length of `list` across ranks is zero.*",
         ".*LeafSpec.*",

@@ -1,5 +1,6 @@
 """Every mistake ends in one clear line and the right exit code, with nothing half-written."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -96,6 +97,43 @@ def test_two_runs_on_a_cpu_end_in_identical_weights_whatever_the_workers(tmp_pat
         weights.append(torch.load(tmp_path / name / "last.ckpt", weights_only=True)["state_dict"])
     assert weights[0]
     assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+
+
+def logged(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("named", ["path", "word"])
+def test_a_fit_that_goes_on_in_its_folder_keeps_its_log(tmp_path, mix, named):
+    folder = tmp_path / "run"
+    values = config(mix, **TERMS)
+    values["trainer"] |= {"default_root_dir": str(folder), "log_every_n_steps": 1}
+    file = write(tmp_path / "mix.yaml", values)
+    assert main(["fit", "--config", file]) == 0
+    before = logged(folder)
+    checkpoint = str(folder / "last.ckpt") if named == "path" else "last"
+    again = ["fit", "--config", file, "--trainer.max_epochs", "2", "--ckpt_path", checkpoint]
+    assert main([*again, "--data.batch_size", "3"]) != 0  # another order of samples: refused, nothing lost
+    assert logged(folder) == before
+    assert main(again) == 0
+    assert logged(folder)[:3] == before
+    assert [row["step"] for row in logged(folder)] == ["1", "2", "3", "4", "5", "6"]
+
+
+def test_a_new_fit_starts_a_new_log(tmp_path, mix):
+    values = config(mix, **TERMS)
+    values["trainer"] |= {"default_root_dir": str(tmp_path / "run"), "log_every_n_steps": 1}
+    file = write(tmp_path / "mix.yaml", values)
+    assert main(["fit", "--config", file]) == 0
+    other = ["--trainer.default_root_dir", str(tmp_path / "other"), "--trainer.max_epochs", "2"]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "metrics.csv").write_text("step,train/loss\n2,9\n")
+    assert main(["fit", "--config", file]) == 0
+    assert [row["step"] for row in logged(tmp_path / "run")] == ["1", "2", "3"]
+    # Another run's checkpoint does not make another run's log its past.
+    assert main(["fit", "--config", file, *other, "--ckpt_path", str(tmp_path / "run" / "last.ckpt")]) == 0
+    assert [row["step"] for row in logged(tmp_path / "other")] == ["4", "5", "6"]
 
 
 def test_a_typo_is_named_with_its_place(tmp_path, mix, capsys):
