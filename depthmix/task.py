@@ -73,6 +73,7 @@ class DepthTask(LightningModule):
         self.learning_rate, self.weight_decay, self.warmup_steps = learning_rate, weight_decay, warmup_steps
         self.image_size = (96, 128)  # of the training images, from the first batch on
         self.skipped, self._skipped_in_a_row = 0, 0
+        self._spoilt = False  # a gradient since the last optimiser step was not finite
 
     def setup(self, stage: str) -> None:
         """Fit terms and metrics to what the datamodule brings.
@@ -130,9 +131,10 @@ class DepthTask(LightningModule):
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Leave weights and moments alone in a skipped step: optimisers pass over absent gradients."""
-        if self._skipped_in_a_row:
+        if self._spoilt:
             for parameter in self.parameters():
                 parameter.grad = None
+        self._spoilt = False
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Write the figures of the last steps into the log."""
@@ -213,6 +215,7 @@ class DepthTask(LightningModule):
     def _count_skipped(self, batch: Batch) -> None:
         self.skipped += 1
         self._skipped_in_a_row += 1
+        self._spoilt = True
         if self._skipped_in_a_row >= PATIENCE:
             reason = f"no finite gradient in {PATIENCE} steps in a row, the last of them on these samples"
             names = ", ".join(batch.names) or None

@@ -142,6 +142,14 @@ def test_a_step_without_a_finite_gradient_changes_nothing_and_is_counted(tmp_pat
     assert [float(row["train/skipped"]) for row in log_of(tmp_path) if row["train/skipped"]] == [1, 2, 2]
 
 
+def test_one_broken_batch_of_several_that_are_accumulated_spoils_their_step_only(tmp_path: Path):
+    net = Broken({2})  # followed by a sound one, with which it makes up the second step
+    module = fit(tmp_path, net, accumulate_grad_batches=2)
+    assert torch.isfinite(net.level)
+    assert net.seen[2] == net.seen[4] != net.seen[6]
+    assert module.skipped == 1
+
+
 def test_ten_broken_steps_in_a_row_end_training_with_the_samples_named(tmp_path: Path):
     with pytest.raises(DepthmixError, match=r"toy/9-0, toy/9-1.*no finite gradient in 10 steps in a row"):
         fit(tmp_path, Broken(set(range(100))))
