@@ -1,10 +1,7 @@
 """Run a job over all keys in this process or in workers; the results come in the order of the keys."""
 
 import multiprocessing
-import os
 import pickle
-import signal
-import threading
 from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -14,6 +11,7 @@ from depthmix.errors import BadSource, ConfigError
 from depthmix.prepare.job import Job
 from depthmix.store.shard import EncodedSample
 from depthmix.store.writer import Skipped
+from depthmix.workers import start_worker
 
 __all__ = ["check_picklable", "ordered_results"]
 
@@ -56,20 +54,8 @@ _current: list[Job] = []  # the job of this worker process, sent once and not wi
 
 
 def _start_worker(job: Job) -> None:
-    import cv2
-
-    cv2.setNumThreads(1)  # the processes are the parallelism
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle, once
+    start_worker()
     _current[:] = [job]
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """Leave when the parent was killed; an idle pool worker would otherwise wait for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-    os._exit(1)
 
 
 def _work(key: str) -> EncodedSample | Skipped:

@@ -14,6 +14,7 @@ from pathlib import Path
 from depthmix.errors import ConfigError, DepthmixError, StorageError
 from depthmix.scenes.layouts import file_names, make_files
 from depthmix.scenes.plan import Job, Preset, jobs_of
+from depthmix.workers import start_worker
 
 __all__ = ["RECORD", "VERSION", "corpus_hash", "make_demo_data"]
 
@@ -72,9 +73,8 @@ def make_demo_data(
         _store(root / RECORD, _encoded(record))
         (root / UNFINISHED).unlink()
     except OSError as error:
-        raise StorageError(
-            str(error), file=root, hint="check space and rights; the next call continues"
-        ) from error
+        hint = "check space and rights; the next call continues"
+        raise StorageError(error.strerror or str(error), file=root, hint=hint) from error
 
 
 def corpus_hash(root: Path, names: list[str]) -> str:
@@ -134,7 +134,7 @@ def _run(task: Callable[[Job], None], jobs: list[Job], workers: int) -> Iterator
         yield from map(task, jobs)
         return
     # Started afresh rather than forked: a fork copies locks that open3d's threads may hold.
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), get_context("spawn"), initializer=_one_thread)
+    pool = ProcessPoolExecutor(min(workers, len(jobs)), get_context("spawn"), initializer=start_worker)
     try:
         yield from pool.map(task, jobs, chunksize=4 if len(jobs) > 100 else 1)
     except BrokenProcessPool as error:
@@ -142,13 +142,6 @@ def _run(task: Callable[[Job], None], jobs: list[Job], workers: int) -> Iterator
         raise DepthmixError("a rendering process died", field="workers", hint=hint) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _one_thread() -> None:
-    """Keep each process to one core; more threads would only get in each other's way."""
-    import cv2
-
-    cv2.setNumThreads(1)
 
 
 def _write(root: Path, preset: Preset, seed: int, job: Job) -> None:

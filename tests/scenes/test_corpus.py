@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,3 +98,32 @@ def test_a_folder_that_cannot_be_written_is_a_storage_error(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="next call continues"):
         make_demo_data(tmp_path / "file" / "below", preset=LESS, seed=0, workers=1)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="lists children through /proc")
+def test_rendering_processes_end_when_their_parent_is_killed(tmp_path: Path):
+    code = (
+        "import sys; from pathlib import Path; from depthmix.scenes import PRESETS, make_demo_data\n"
+        "if __name__ == '__main__':\n"
+        "    make_demo_data(Path(sys.argv[1]), preset=PRESETS['demo'], seed=0, workers=2)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "raw")])
+    children: list[Path] = []
+    deadline = time.monotonic() + 30
+    while len(children) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+        listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        children = [Path(f"/proc/{pid}") for pid in listed if _is_worker(Path(f"/proc/{pid}"))]
+    process.kill()
+    process.wait()
+    assert len(children) == 2
+    while any(map(_is_worker, children)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not [child for child in children if _is_worker(child)]
+
+
+def _is_worker(process: Path) -> bool:
+    try:
+        return "spawn_main" in (process / "cmdline").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
