@@ -91,8 +91,9 @@ def delta(prediction: Map, target: Map, valid: Mask, threshold: float = 1.25) ->
 def ssi(inverse_depth: Map, target: Map, valid: Mask) -> Rows:
     """Average the error of aligned inverse depth in units of the label's own mean absolute deviation.
 
-    1 is what a constant prediction reaches. It is the one figure here that a label of unknown scale and
-    shift can bear. NaN where the label is constant.
+    A constant prediction reaches 1 or a little more: least squares fits the mean, the yardstick is taken
+    about the median. It is the one figure here that a label of unknown scale and shift can bear. NaN where
+    the label is constant.
     """
     p, g = inverse_depth.double(), target.double()
     aligned = _aligned(p, g, valid)
