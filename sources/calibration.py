@@ -14,6 +14,7 @@ __all__ = ["Fields", "pinhole", "read_fields"]
 
 _HINT = "take the calibration file that was published with the data"
 _MAX_BYTES = 1_000_000
+_LARGEST = 1e9  # pixels, millimetres and metres of cameras stay far below; larger ones overflow in products
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Fields:
         """Return exactly `count` finite numbers; the brackets and semicolons of a matrix are taken as blanks.
 
         Raises:
-            BadSource: the field is missing, no number, not finite, or of another length.
+            BadSource: the field is missing, no number, not finite, absurdly large, or of another length.
         """
         if field not in self.values:
             raise self.fail(field, "is missing")
@@ -49,6 +50,8 @@ class Fields:
             raise self.fail(field, f"must be {count} number(s), got {found.size}")
         if not np.isfinite(found).all():
             raise self.fail(field, f"must be finite, got {text[:60]!r}")
+        if np.abs(found).max(initial=0) > _LARGEST:
+            raise self.fail(field, f"must be below {_LARGEST:g}, got {text[:60]!r}")
         return found
 
     def number(self, field: str) -> float:

@@ -66,7 +66,10 @@ def test_depth_of_another_form_is_refused(tmp_path, array, message):
     ("array", "message"),
     [
         (np.ones((24, 32), np.float16), r"must be float \(h, w, 3\)"),
-        (np.full((24, 32, 3), np.nan, np.float16), "must be finite"),
+        (np.full((24, 32, 3), np.nan, np.float16), "768 of 768 normals have neither length 1 nor, on sky, 0"),
+        (np.full((24, 32, 3), np.inf, np.float16), "768 of 768 normals"),
+        (np.ones((24, 32, 3), np.float16), "768 of 768 normals"),
+        (np.eye(24 * 32, 3, dtype=np.float16).reshape(24, 32, 3) * 0.5, "3 of 768 normals"),
     ],
 )
 def test_wrong_normals_are_refused(tmp_path, array, message):

@@ -90,6 +90,7 @@ def test_sigma_option_must_be_positive_and_finite(tmp_path: Path, value: float):
         ("doffs", "1 2", r"must be 1 number\(s\), got 2"),
         ("baseline", "inf", "must be finite"),
         ("baseline", "0", "must be positive"),
+        ("baseline", "1e300", "must be below 1e\\+09, got '1e300'"),
         ("baseline", "wide", r"must be 1 number\(s\), got 'wide'"),
         ("cam0", "[40 0 15; 0 40 11.5]", "got 6"),
         ("cam0", "[40 0 nan; 0 40 11.5; 0 0 1]", "must be finite"),
