@@ -10,6 +10,7 @@ import yaml
 
 from depthmix.cli.prepare import prepare_with_bar, summary
 from depthmix.cli.progress import bar
+from depthmix.errors import ConfigError
 
 if TYPE_CHECKING:
     from depthmix.sources.base import Source
@@ -32,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Make, prepare, train, evaluate, predict and show; end with what to do next."""
+    _check(options)
     started = time.monotonic()
     folder: Path = options.folder
     raw, prepared, run_folder = folder / "raw", folder / "prepared", folder / "run"
@@ -52,6 +54,17 @@ def run(options: argparse.Namespace) -> int:
     page = _report(run_folder, prepared)
     print(_closing(folder, config, run_folder, photo, page, time.monotonic() - started))
     return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuse what would only fail minutes later, behind the rendering."""
+    for name, least in {"steps": 1, "workers": 0, "seed": 0}.items():
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise ConfigError(f"must be at least {least}, got {value}", field=f"--{name}")
+    if options.oak is not None and not options.oak.is_file():
+        hint = "`make demo` fetches it; without --oak the demo has no real training pairs"
+        raise ConfigError("no such wheel", file=options.oak, field="--oak", hint=hint)
 
 
 class _Steps:

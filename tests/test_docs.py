@@ -1,0 +1,146 @@
+"""README and docs say what is true: commands parse, configurations pass, files exist, tables are complete."""
+
+import argparse
+import csv
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+import depthmix.losses
+from depthmix.cli.check import config_problems
+from depthmix.cli.main import COMMANDS, TRAINING, _parser
+from depthmix.sources.registry import available
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "docs" / "concepts.md"]
+PAGES += [ROOT / "sources" / "README.md", ROOT / "losses" / "README.md"]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}
+
+
+def blocks(text: str, language: str = "") -> list[str]:
+    """Return the fenced blocks of a language, without their indent."""
+    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)
+    return [re.sub(rf"^{indent}", "", body, flags=re.MULTILINE) for indent, body in found]
+
+
+def commands() -> list[str]:
+    """Return every whole `depthmix ...` command of the pages, from blocks and from running text."""
+    found = []
+    for text in TEXTS.values():
+        found += [line for block in blocks(text) for line in block.splitlines()]
+        prose = re.sub(r"^ *```.*?^ *```", "", text, flags=re.DOTALL | re.MULTILINE)
+        found += [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", prose)]
+    return sorted({line.split("  #")[0].strip() for line in found if line.startswith("depthmix ")})
+
+
+def test_the_pages_show_commands():
+    assert len(commands()) >= 10
+
+
+@pytest.mark.parametrize("command", commands())
+def test_a_command_of_the_pages_parses(command):
+    arguments = shlex.split(command)[1:]
+    if arguments[0] not in TRAINING:
+        assert isinstance(_parser(arguments[0]).parse_args(arguments), argparse.Namespace)
+        return
+    # The parser of the trainings takes seconds to build: its own errors are tested with the commands.
+    options = arguments[1::2]
+    assert len(arguments) % 2
+    assert all(re.fullmatch(r"--(config|ckpt_path|(data|model|trainer)\.[\w.]+)", name) for name in options)
+
+
+def test_every_command_of_the_pages_exists_and_readme_names_the_main_ones():
+    named = {command.split()[1] for command in commands()}
+    assert named <= {*COMMANDS, *TRAINING}
+    assert {"prepare", "check", "fit", "test", "predict", "report", "verify", "sources"} <= named
+
+
+def test_the_configurations_of_readme_have_no_problem_of_form(tmp_path):
+    shown = blocks(README, "yaml")
+    assert shown
+    for text in shown:
+        (tmp_path / "mix.yaml").write_text(text)
+        assert config_problems(tmp_path / "mix.yaml", partial=True) == []
+
+
+def test_the_configuration_of_readme_takes_the_sets_that_its_commands_prepare():
+    (text,) = blocks(README, "yaml")
+    prepared = re.findall(r"^ *depthmix prepare (\w+)", README, re.MULTILINE)
+    rows = csv.DictReader((ROOT / "docs" / "sources.csv").read_text().splitlines())
+    names = {row["class"]: row["name"] for row in rows}
+    assert sorted(yaml.safe_load(text)["data"]["sources"]) == sorted(names[source] for source in prepared)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_linked_file_exists(page):
+    links = re.findall(r"\]\(([^)#]+)\)", TEXTS[page])
+    local = [link for link in links if "://" not in link]
+    missing = [link for link in local if not (page.parent / link).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_file_named_in_code_exists(page):
+    folders = "depthmix|sources|losses|notebooks|tests|docs|benchmarks"
+    named = re.findall(rf"`((?:{folders})/[\w./]*)`", TEXTS[page])
+    examples = {"losses/x.py"}  # a file that the reader is to write
+    assert [name for name in named if name not in examples and not (ROOT / name).exists()] == []
+
+
+def test_every_make_target_that_is_named_exists():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    texts = [*TEXTS.values(), (ROOT / ".ci" / "run").read_text()]
+    lines = [line for text in texts for line in re.findall(r"(?:^|`)make ([a-z -]+)", text, re.MULTILINE)]
+    named = {word for line in lines for word in line.split()}
+    assert {"demo", "test", "setup", "lint"} <= named <= targets
+
+
+def test_the_table_of_sources_names_just_the_registered_ones():
+    table = README.split("## Sources")[1].split("\n\n")[0]
+    assert set(re.findall(r"`(\w+)`", table)) == set(available())
+
+
+def test_the_table_of_sources_states_their_tier_and_the_csv_their_card():
+    table = README.split("## Sources")[1].split("\n\n")[0]
+    rows = csv.DictReader((ROOT / "docs" / "sources.csv").read_text().splitlines())
+    stated = {row.pop("class"): row for row in rows}
+    assert set(stated) == set(available())
+    for name, source in available().items():
+        (line,) = [line for line in table.splitlines() if f"`{name}`" in line]
+        assert f"| {source.card.quality.name} |" in line
+        row, card = stated[name], source.card
+        assert (row["quality"], row["kind"], row["family"]) == (
+            card.quality.name,
+            card.kind.name,
+            card.family,
+        )
+        assert (row["unit"], row["licence"], row["citation"]) == (card.unit, card.licence, card.citation)
+
+
+def test_the_table_of_losses_names_just_the_exported_ones():
+    rows = re.findall(r"^\| `(\w+)` \|", TEXTS[ROOT / "losses" / "README.md"], re.MULTILINE)
+    exported = {name for name in depthmix.losses.__all__ if name.endswith("Loss")} - {"DepthLoss"}
+    assert set(rows) == exported
+
+
+def test_the_table_of_losses_states_what_they_accept_and_need():
+    kinds = r"METRIC_DEPTH|SCALED_DEPTH|AFFINE_DISPARITY|NONE"
+    for line in TEXTS[ROOT / "losses" / "README.md"].splitlines():
+        found = re.match(r"\| `(\w+Loss)` \|", line)
+        if not found:
+            continue
+        # Bars in formulas are escaped; the cells are loss, formula, accepts, needs, paper.
+        _, _, accepts, needs, _ = re.split(r"(?<!\\)\|", line)[1:-1]
+        loss = getattr(depthmix.losses, found[1])
+        told = {kind.name for kind in loss.accepts} if "all" in accepts else set(re.findall(kinds, accepts))
+        assert told == {kind.name for kind in loss.accepts}
+        assert set(needs.replace(",", " ").split()) == set(loss.needs)
+
+
+def test_the_top_level_folders_are_described():
+    words = " ".join(TEXTS.values())
+    assert all(f"`{folder}/" in words for folder in ("depthmix", "sources", "tests"))
