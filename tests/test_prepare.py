@@ -16,6 +16,7 @@ import pytest
 from depthmix.errors import BadSample, BadSource, ConfigError, StorageError
 from depthmix.prepare import Progress, cover, prepare
 from depthmix.store import CodecOptions, ShardSet
+from depthmix.store.record import pack_record
 from tests.store.helpers import (
     SIZE,
     BuggySource,
@@ -176,6 +177,16 @@ def test_raw_names_that_are_not_utf8_come_back_and_pipes_are_bad_samples(raw, tm
     assert [skip.key for skip in report.skipped] == ["pipe"]
     assert ShardSet(tmp_path / "out").keys[-1] == "m\udcfcnchen"
     assert prepare(PlainFileSource(raw), tmp_path / "out", max_bad_fraction=1.0).reused
+
+
+def test_a_set_that_does_not_state_its_version_is_not_taken_for_ours(raw, tmp_path):
+    root = tmp_path / "out" / "index.json"
+    prepare(TinySource(raw), tmp_path / "out")
+    body = json.loads(root.read_text())
+    del body["version"], body["proof"]
+    root.write_bytes(pack_record(body))
+    with pytest.raises(StorageError, match="holds a set made otherwise: version: was null, now"):
+        prepare(TinySource(raw), tmp_path / "out")
 
 
 def test_changed_adapter_is_refused(raw, tmp_path, monkeypatch):

@@ -186,7 +186,10 @@ def _existing(out: Path, metadata: dict[str, Any], fingerprint: str, overwrite: 
     except CorruptShard as error:
         problems = [str(error)]
     else:
-        parts = {"raw files": existing.info["fingerprint"], **{key: existing.info[key] for key in metadata}}
+        parts = {
+            "raw files": existing.info["fingerprint"],
+            **{key: existing.info.get(key) for key in metadata},
+        }
         differences = changes(parts, {"raw files": fingerprint, **metadata})
         if differences and not overwrite:
             hint = "choose another folder, or replace the set with --overwrite (overwrite=True)"

@@ -252,13 +252,13 @@ def _check_root(path: Path, info: Mapping[str, Any]) -> None:
         (LabelKind[info["card"]["kind"]], Quality[info["card"]["quality"]])
         CodecOptions(**info["options"]["codec"])
         [Skipped(**skip) for skip in info["skipped"]]
-        texts = [info["name"], info["fingerprint"], info["version"], *info["card"].values()]
+        texts = [info["name"], info["fingerprint"], *info["card"].values()]
         texts += [text for skip in info["skipped"] for text in skip.values()]
         texts += [shard[name] for shard in info["shards"] for name in ("sha256", "proof")]
         numbers = [shard[name] for shard in info["shards"] for name in ("size", "count")]
         fits = sum(shard["count"] for shard in info["shards"]) == info["count"]
         plain = all(isinstance(text, str) for text in texts) and all(type(count) is int for count in numbers)
-        if not (plain and fits and info["card"].keys() == CARD and "size" in info):
+        if not (plain and fits and info["card"].keys() == CARD):
             raise ValueError("card, texts, numbers or counts do not fit together")
         if not all(NAME.fullmatch(shard["file"]) for shard in info["shards"]):
             raise ValueError("shard names are not plain")
