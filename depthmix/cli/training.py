@@ -5,8 +5,11 @@ import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
+from zipfile import is_zipfile
 
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
@@ -14,31 +17,40 @@ import depthmix.losses
 import depthmix.models  # noqa: F401  (imported so that short names of losses and networks resolve)
 from depthmix.cli.check import config_problems, recipe
 from depthmix.data import MixData
-from depthmix.errors import ConfigError
-from depthmix.objective import check_terms
+from depthmix.errors import ConfigError, StorageError
 from depthmix.run_log import RunLog
 from depthmix.task import DepthTask
+from depthmix.terms import term_problems
 
 __all__ = ["run"]
+
+KEYWORDS = ("best", "last", "hpc")  # what Lightning itself looks up
 
 
 def run(arguments: Sequence[str]) -> int:
     """Check the configuration, then hand over to Lightning.
 
     Raises:
-        ConfigError: the configuration can not work; the first line says where.
+        ConfigError: the configuration can not work; the message says where.
+        StorageError: the run folder cannot be written.
     """
     arguments = _with_recipes(list(arguments))
     _quieten()
-    MixCli(
-        DepthTask,
-        MixData,
-        args=arguments,
-        seed_everything_default=0,
-        # Only a training owns the run folder: an evaluation must not replace its configuration or its log.
-        save_config_callback=SaveConfigCallback if arguments[0] == "fit" else None,
-        save_config_kwargs={"overwrite": True},
-    )
+    try:
+        MixCli(
+            DepthTask,
+            MixData,
+            args=arguments,
+            seed_everything_default=0,
+            # Only a training owns the run folder: an evaluation must not replace its configuration or log.
+            save_config_callback=SaveConfigCallback if arguments[0] == "fit" else None,
+            save_config_kwargs={"overwrite": True},
+        )
+    except OSError as error:
+        raise StorageError(error.strerror or str(error), file=error.filename) from error
+    except UnpicklingError as error:
+        reason = "holds more than tensors and plain values, or is damaged; it was not loaded"
+        raise ConfigError(reason, field="--ckpt_path") from error
     return 0
 
 
@@ -63,6 +75,15 @@ class MixCli(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse without Lightning's warning that arguments were given in two ways: ours never are."""
         self.config = parser.parse_args(args)
+        command = self.config["subcommand"]
+        _check_checkpoint(command, self.config[command])
+
+    def instantiate_classes(self) -> None:
+        """Build trainer, task and data; what their constructors refuse becomes one line."""
+        try:
+            super().instantiate_classes()
+        except (ValueError, TypeError, MisconfigurationException) as error:
+            raise ConfigError(" ".join(str(error).split()), hint="see `depthmix check CONFIG`") from error
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Set defaults of the trainer that fit a mixture."""
@@ -74,8 +95,11 @@ class MixCli(LightningCLI):
         parser.set_defaults(defaults)
 
     def before_fit(self) -> None:
-        """Refuse terms that the labels cannot bear before anything is written."""
-        check_terms(self.model.terms, self.datamodule.cards)
+        """Refuse an impossible mix, and terms that its labels cannot bear, before anything is written."""
+        assert self.datamodule.plan
+        problems = term_problems(self.model.terms, self.datamodule.cards)
+        if problems:
+            raise ConfigError(problems[0], hint=_more(problems, "CONFIG"))
 
     def instantiate_trainer(self, **kwargs: Any) -> Any:
         """Add the run folder's logger, checkpoint and a progress bar with few numbers."""
@@ -122,8 +146,28 @@ def _with_recipes(arguments: list[str]) -> list[str]:
 def _stop_on_problems(file: Path) -> None:
     problems = config_problems(file, partial=True)
     if problems:
-        more = f"{len(problems) - 1} more problem{'s' if len(problems) > 2 else ''}, " if problems[1:] else ""
-        raise ConfigError(problems[0].located(file), hint=f"{more}see `depthmix check {file}`")
+        raise ConfigError(problems[0].located(file), hint=_more(problems, str(file)))
+
+
+def _more(problems: Sequence[object], config: str) -> str:
+    """Say how many problems there are besides the first, and how to see them."""
+    others = len(problems) - 1
+    count = f"{others} more problem{'' if others == 1 else 's'}, " if others else ""
+    return f"{count}see `depthmix check {config}`"
+
+
+def _check_checkpoint(command: str, config: Any) -> None:
+    """Refuse an evaluation of untrained weights, and a path where no checkpoint lies."""
+    checkpoint = config.get("ckpt_path")
+    if checkpoint is None:
+        if command != "fit":
+            own = Path(config["trainer"]["default_root_dir"]) / "last.ckpt"
+            raise ConfigError("no checkpoint given", field="--ckpt_path", hint=f"such as {own}")
+    elif checkpoint not in KEYWORDS and "://" not in str(checkpoint):
+        if not Path(checkpoint).is_file():
+            raise ConfigError("no such checkpoint", file=checkpoint, hint="train with `depthmix fit` first")
+        if not is_zipfile(checkpoint):
+            raise ConfigError("is no torch checkpoint, or is cut short", file=checkpoint)
 
 
 def _quieten() -> None:
