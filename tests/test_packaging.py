@@ -108,3 +108,14 @@ def test_importing_depthmix_is_light():
     code = f"import sys, depthmix; print(sorted({heavy} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_every_module_has_its_place_in_the_layers():
+    (contract,) = PYPROJECT["tool"]["importlinter"]["contracts"]
+    placed = {name.strip() for layer in contract["layers"] for name in re.split("[:|]", layer)}
+    paths = [
+        *(ROOT / "depthmix").glob("*.py"),
+        *(path.parent for path in ROOT.glob("depthmix/*/__init__.py")),
+    ]
+    modules = {f"depthmix.{path.stem}" for path in paths} - {"depthmix.__init__", "depthmix.configs"}
+    assert placed == modules

@@ -84,8 +84,10 @@ def collect(run: Path, data_root: Path, checkpoint: Path | None = None, *, trust
         trust: let the checkpoint import a network class from outside depthmix.
 
     Raises:
-        StorageError: there is no such run folder.
+        StorageError: there is no such run folder, or not the checkpoint that was named.
     """
+    if checkpoint is not None and not checkpoint.is_file():
+        raise StorageError("no such checkpoint", file=checkpoint, hint="leave it out to show last.ckpt")
     if not run.is_dir():
         raise StorageError("no such run folder", file=run, hint="give the folder that `depthmix fit` wrote")
     facts = RunFacts(run, data_root)

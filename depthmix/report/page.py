@@ -11,7 +11,7 @@ from depthmix.report.charts import run_charts
 from depthmix.report.collect import RunFacts, SetFacts, collect
 from depthmix.report.strips import Picture, Strip, encode_strips, make_strips
 from depthmix.report.tables import mix_row, results_table, skipped_rows, versions
-from depthmix.store.record import commit
+from depthmix.store.record import commit, storage_errors
 
 __all__ = ["build_report", "render"]
 
@@ -39,10 +39,12 @@ def build_report(
         trust: let the checkpoint import a network class from outside depthmix.
 
     Raises:
-        StorageError: there is no such run folder, or the page can not be written.
+        StorageError: there is no such run folder or named checkpoint, or the page can not be written.
     """
     facts = collect(Path(run), Path(data_root), checkpoint, trust=trust)
     target = Path(run) / "report.html" if out is None else Path(out)
+    with storage_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
     commit(target, render(facts).encode("utf-8", "replace"))
     return target
 

@@ -77,13 +77,14 @@ def mix_row(facts: SetFacts) -> MixRow | None:
         return None
     info = facts.shards.info
     card = info["card"]
+    kind, unit = kind_words(LabelKind[card["kind"]]), str(card.get("unit", ""))
     return MixRow(
         name=facts.name,
         role=facts.role,
         family=str(card.get("family", "")),
         tier=str(card["quality"]),
-        kind=kind_words(LabelKind[card["kind"]]),
-        unit=str(card.get("unit", "")),
+        kind=kind,
+        unit="" if unit == kind else unit,  # numbers without a unit are not described twice
         density=str(card.get("density", "")),
         noise=str(card.get("noise", "")),
         licence=str(card.get("licence", "")),

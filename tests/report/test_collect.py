@@ -5,6 +5,7 @@ import pytest
 
 from depthmix.errors import StorageError
 from depthmix.report.collect import collect, read_curves
+from depthmix.report.tables import mix_row
 
 
 def test_a_whole_run_is_read(run, data_root):
@@ -44,6 +45,17 @@ def test_a_root_without_sets_says_so(run, tmp_path):
 def test_no_run_folder_is_an_error(tmp_path, data_root):
     with pytest.raises(StorageError, match="no such run folder; give the folder that `depthmix fit` wrote"):
         collect(tmp_path / "gone", data_root)
+
+
+def test_a_checkpoint_that_was_named_must_be_there(run, data_root, tmp_path):
+    with pytest.raises(StorageError, match=r"gone\.ckpt: no such checkpoint"):
+        collect(run, data_root, tmp_path / "gone.ckpt")
+
+
+def test_a_unit_that_repeats_the_kind_is_left_out(run, data_root):
+    rows = {one.name: mix_row(one) for one in collect(run, data_root).training}
+    assert rows["kitti"].unit == "m"
+    assert all(row.unit != row.kind for row in rows.values())
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,8 @@ def test_a_run_without_anything_wrong_says_so(tmp_path, data_root, run):
 
 
 def test_the_page_goes_where_it_is_told(run, data_root, tmp_path):
-    assert build_report(run, data_root, tmp_path / "x.html") == tmp_path / "x.html"
+    target = tmp_path / "new" / "x.html"
+    assert build_report(run, data_root, target) == target
     assert not (run / "report.html").exists()
 
 
