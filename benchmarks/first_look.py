@@ -32,7 +32,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from depthmix.augment import AugmentOptions
+from depthmix.augment import AugmentOptions, resize
 from depthmix.batch import Batch, collate
 from depthmix.cli.check import recipe as recipe_file
 from depthmix.cli.check import term_from
@@ -234,7 +234,8 @@ def _recipe(name: str) -> tuple[dict[str, Term], dict[str, SourceSpec]]:
 
 def _batches(prepared: Path, name: str) -> Iterator[Batch]:
     shards = ShardSet(prepared / name)
-    samples = [shards[index] for index in range(len(shards))]
+    # At the size of training: a whole image at a larger one shows the network a wider view than it has seen.
+    samples = [resize(shards[index], HEIGHT, WIDTH) for index in range(len(shards))]
     for start in range(0, len(samples), 12):
         part = samples[start : start + 12]
         yield collate(part, [0] * len(part))
