@@ -1,7 +1,7 @@
 import subprocess
 import sys
-from pathlib import Path
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
