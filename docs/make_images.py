@@ -21,7 +21,7 @@ ROWS = {
     "planes_val": "planar instances\nWEAK: no depth",
     "streets": "exact evaluation\nscene",
 }
-COLUMNS = ("image", "label", "prediction of one network")
+COLUMNS = ("image", "label", "one network, scale and shift fitted")
 
 
 def main() -> None:
@@ -36,7 +36,7 @@ def main() -> None:
     for line, (name, words) in zip(axes, ROWS.items(), strict=True):
         sample = ShardSet(options.demo / "prepared" / name)[options.index]
         depth = _predict(trained, sample)
-        for axis, panel in zip(line, strip_panels(sample, depth, metric=True), strict=False):
+        for axis, panel in zip(line, strip_panels(sample, depth, metric=False), strict=False):
             axis.imshow(panel.rgb, interpolation="nearest")
             axis.set(xticks=[], yticks=[])
         line[0].set_ylabel(words, fontsize=9)
