@@ -32,6 +32,7 @@ def execute(notebook: Path, folder: Path) -> nbformat.NotebookNode:
         kernel_name="python3",
         resources={"metadata": {"path": str(folder)}},
         record_timing=False,
+        coalesce_streams=True,  # a slow machine would split what one cell prints into several outputs
     )
     client.execute()
     content.metadata = {
