@@ -22,7 +22,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -49,6 +49,7 @@ from depthmix.scenes.sets import EVALUATION, demo_sources
 from depthmix.sources.base import Source
 from depthmix.store import ShardSet
 from depthmix.task import DepthTask
+from depthmix.trained import neutral_camera
 
 ROOT = Path(__file__).parents[1]
 RECIPES = ("quality_aware", "ssi_everywhere", "naive")
@@ -242,8 +243,7 @@ def _batches(prepared: Path, name: str) -> Iterator[Batch]:
 
 
 def _camera(batch: Batch) -> Float[Tensor, "b 4"]:
-    height, width = batch.image.shape[-2:]
-    neutral = torch.tensor([FOCAL, FOCAL, (width - 1) / 2, (height - 1) / 2])
+    neutral = neutral_camera(*batch.image.shape[-2:], FOCAL)
     return torch.where(batch.camera_known[:, None], batch.intrinsics, neutral)
 
 
@@ -262,16 +262,22 @@ def _evaluate(
     return metrics.rows()
 
 
-@torch.no_grad()
 def _calibration(net: nn.Module, prepared: Path) -> tuple[float, float]:
     """Fit one scale and shift of inverse canonical depth over the metric validation sets."""
+    return _fit_line(prepared, ("kitti_val", "middlebury_val"), lambda batch: (-net(batch.image_float)).exp())
+
+
+@torch.no_grad()
+def _fit_line(
+    prepared: Path, names: Sequence[str], explain: Callable[[Batch], Float[Tensor, "b 1 h w"]]
+) -> tuple[float, float]:
+    """Fit inverse canonical depth as a scale and shift of `explain`, each image with the same weight."""
     pairs = []
-    for name in ("kitti_val", "middlebury_val"):
+    for name in names:
         for batch in _batches(prepared, name):
             canonical = batch.inverse_depth * (batch.intrinsics[:, 0] / FOCAL)[:, None, None, None]
-            predicted = (-net(batch.image_float)).exp()
             weight = batch.valid / batch.valid.flatten(1).sum(1)[:, None, None, None]
-            pairs.append((predicted.flatten(), canonical.flatten(), weight.flatten()))
+            pairs.append((explain(batch).flatten(), canonical.flatten(), weight.flatten()))
     x, target, weight = (torch.cat(column).double() for column in zip(*pairs, strict=True))
     return _weighted_line(x, target, weight)
 
@@ -281,6 +287,12 @@ def _weighted_line(x: Tensor, y: Tensor, weight: Tensor) -> tuple[float, float]:
     mean_x, mean_y = (weight * x).sum(), (weight * y).sum()
     scale = (weight * (x - mean_x) * (y - mean_y)).sum() / (weight * (x - mean_x).square()).sum()
     return scale.item(), (mean_y - scale * mean_x).item()
+
+
+def _row_places(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 1 h w"]:
+    """Number the rows from 0 at the top to 1 at the bottom."""
+    rows = torch.linspace(0, 1, image.shape[-2])[None, None, :, None]
+    return rows.expand(len(image), 1, -1, image.shape[-1])
 
 
 class Ramp(nn.Module):
@@ -297,21 +309,12 @@ class Ramp(nn.Module):
 
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 1 h w"]:
         """Return log canonical depth."""
-        rows = torch.linspace(0, 1, image.shape[-2])[None, None, :, None]
-        inverse = (self.scale * rows + self.shift).clamp_min(1e-3)
-        return (-inverse.log()).expand(len(image), 1, -1, image.shape[-1])
+        return -(self.scale * _row_places(image) + self.shift).clamp_min(1e-3).log()
 
 
 def _ramp(prepared: Path) -> dict[str, object]:
-    pairs = []
-    for name in ("kitti", "middlebury"):
-        for batch in _batches(prepared, name):
-            canonical = batch.inverse_depth * (batch.intrinsics[:, 0] / FOCAL)[:, None, None, None]
-            rows = torch.linspace(0, 1, canonical.shape[-2])[None, None, :, None].expand_as(canonical)
-            weight = batch.valid / batch.valid.flatten(1).sum(1)[:, None, None, None]
-            pairs.append((rows.flatten(), canonical.flatten(), weight.flatten()))
-    x, target, weight = (torch.cat(column).double() for column in zip(*pairs, strict=True))
-    return {"cpu_seconds": 0.0, "rows": _evaluate(Ramp(*_weighted_line(x, target, weight)), prepared, None)}
+    line = _fit_line(prepared, ("kitti", "middlebury"), lambda batch: _row_places(batch.image))
+    return {"cpu_seconds": 0.0, "rows": _evaluate(Ramp(*line), prepared, None)}
 
 
 # --- table --------------------------------------------------------------------------------------------------

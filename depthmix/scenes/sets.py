@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from depthmix.scenes.plan import FAMILIES
 from depthmix.sources import (
     ExactScenes,
     KittiLidar,
@@ -13,10 +14,8 @@ from depthmix.sources import (
 )
 from depthmix.sources.base import Source
 
-__all__ = ["EVALUATION", "FAMILIES", "TRAINING", "demo_sources"]
+__all__ = ["EVALUATION", "demo_sources"]
 
-FAMILIES = ("rooms", "streets", "clutter")
-TRAINING = ("web", "kitti", "middlebury", "planes")
 EVALUATION = (*FAMILIES, "motorcycle")
 
 
