@@ -31,6 +31,8 @@ class Batch:
         quality: `Quality` as integers.
         kind: `LabelKind` as integers.
         source: index of the row's source in the mix.
+        pairs: ordinal relations as in `Sample`, u1, v1, u2, v2, relation; rows with fewer pairs than the
+            widest are filled up with -1 throughout.
         names: `source/key` of each row, for messages.
     """
 
@@ -45,6 +47,7 @@ class Batch:
     quality: Int[Tensor, " b"]
     kind: Int[Tensor, " b"]
     source: Int[Tensor, " b"]
+    pairs: Int[Tensor, "b p 5"]
     names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -119,6 +122,7 @@ def collate(samples: Sequence[Sample], sources: Sequence[int]) -> Batch:
         quality=torch.tensor([int(sample.quality) for sample in samples]),
         kind=torch.tensor([int(sample.kind) for sample in samples]),
         source=torch.tensor(list(sources)),
+        pairs=_stack_pairs([sample.pairs for sample in samples]),
         names=tuple(sample.name for sample in samples),
     )
 
@@ -135,3 +139,13 @@ def rank_planes(planes: Int[np.ndarray, "h w"]) -> Int[np.ndarray, "h w"]:
 
 def _stack(arrays: list[np.ndarray]) -> Tensor:
     return torch.from_numpy(np.stack(arrays))
+
+
+def _stack_pairs(pairs: Sequence[np.ndarray | None]) -> Int[Tensor, "b p 5"]:
+    longest = max(0 if rows is None else len(rows) for rows in pairs)
+    # To a power of two, so that compiled losses meet few different shapes.
+    padded = np.full((len(pairs), 2 ** (longest - 1).bit_length() if longest else 0, 5), -1, dtype=np.int32)
+    for row, given in zip(padded, pairs, strict=True):
+        if given is not None:
+            row[: len(given)] = given
+    return torch.from_numpy(padded)

@@ -22,6 +22,9 @@ class Prediction:
         log_canonical: y as the network gives it.
         intrinsics: fx, fy, cx, cy in pixels of this map; rows without a camera hold (f_c, f_c, centre).
         focal_canonical: f_c in pixels, one constant of the model.
+        log_uncertainty: logarithm of the error that the network expects in log depth (the scale of a
+            Laplace distribution), of networks with an uncertainty head.
+        sky_logit: logit of the probability that a pixel is sky, of networks with a sky head.
 
     Convention: `depth` is metres for rows whose camera is known; for others it is metres only up to the
     unknown ratio f / f_c. `inverse_depth` is not scaled by the focal length: its readers fit a scale.
@@ -32,6 +35,8 @@ class Prediction:
     log_canonical: Float[Tensor, "b 1 h w"]
     intrinsics: Float[Tensor, "b 4"]
     focal_canonical: float
+    log_uncertainty: Float[Tensor, "b 1 h w"] | None = None
+    sky_logit: Float[Tensor, "b 1 h w"] | None = None
 
     @property
     def log_depth(self) -> Float[Tensor, "b 1 h w"]:

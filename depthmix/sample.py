@@ -27,10 +27,12 @@ class LabelKind(IntEnum):
 
     METRIC_DEPTH: z in metres. SCALED_DEPTH: z times one unknown positive factor per image.
     AFFINE_DISPARITY: inverse depth times an unknown positive scale plus an unknown shift.
+    ORDINAL: which of two points is nearer, for some pairs of points; no depth anywhere.
     NONE: no depth at all; the label is the plane instances.
     """
 
     NONE = 0
+    ORDINAL = 1
     AFFINE_DISPARITY = 2
     SCALED_DEPTH = 3
     METRIC_DEPTH = 4
@@ -93,6 +95,8 @@ class Sample:
         kind: what the numbers of `target` mean.
         source: name of the source in the mix.
         key: name of the sample inside the source.
+        pairs: ordinal relations, one a row: u1, v1, u2, v2 (integer pixels) and the relation: 1 where the
+            first point is farther, -1 where it is nearer, 0 where both are equally far; or None.
 
     Convention: values of `target` and `sigma` outside `valid` are set to 0 on construction, so that two
     samples with equal labels are equal in every byte.
@@ -112,10 +116,12 @@ class Sample:
     kind: LabelKind
     source: str
     key: str
+    pairs: Int32[np.ndarray, "p 5"] | None = None
 
     def __post_init__(self) -> None:
         self._check_shapes()
         self._check_values()
+        self._check_pairs()
         object.__setattr__(self, "target", np.where(self.valid, self.target, np.float32(0)))
         if self.sigma is not None:
             object.__setattr__(self, "sigma", np.where(self.valid, self.sigma, np.float32(0)))
@@ -157,10 +163,11 @@ class Sample:
 
     def _check_values(self) -> None:
         count = int(self.valid.sum())
-        if self.kind is LabelKind.NONE:
+        if self.kind in (LabelKind.NONE, LabelKind.ORDINAL):
             if count:
-                raise self.fail("valid", f"a label of kind NONE has no depth, but {count} pixels are valid")
-            if not (self.planes > 0).any():
+                reason = f"a label of kind {self.kind.name} has no depth, but {count} pixels are valid"
+                raise self.fail("valid", reason)
+            if self.kind is LabelKind.NONE and not (self.planes > 0).any():
                 raise self.fail("planes", "no depth and no plane: nothing to learn from")
         elif not count:
             raise self.fail("valid", f"0 of {self.valid.size} pixels are valid")
@@ -178,3 +185,17 @@ class Sample:
             sigma = self.sigma[self.valid]
             if not (np.isfinite(sigma).all() and (sigma > 0).all()):
                 raise self.fail("sigma", "must be finite and positive at every valid pixel")
+
+    def _check_pairs(self) -> None:
+        if self.pairs is None or not len(self.pairs):
+            if self.kind is LabelKind.ORDINAL:
+                raise self.fail("pairs", "no pair of points: nothing to learn from")
+            return
+        if self.pairs.dtype != np.int32 or self.pairs.ndim != 2 or self.pairs.shape[1] != 5:
+            raise self.fail("pairs", f"must be int32 (p, 5), got {self.pairs.dtype} {self.pairs.shape}")
+        height, width = self.size
+        places, relation = self.pairs[:, :4], self.pairs[:, 4]
+        if ((places < 0) | (places >= np.array([width, height, width, height]))).any():
+            raise self.fail("pairs", f"points must lie inside the {height} x {width} image")
+        if not np.isin(relation, (-1, 0, 1)).all():
+            raise self.fail("pairs", "relations must be -1, 0 or 1")

@@ -14,6 +14,7 @@ __all__ = ["Term", "check_terms", "term_problems"]
 
 _KIND_TEXT = {
     LabelKind.NONE: "no depth at all",
+    LabelKind.ORDINAL: "pairs of points, which is nearer",
     LabelKind.AFFINE_DISPARITY: "inverse depth, unknown scale and shift",
     LabelKind.SCALED_DEPTH: "depth up to one unknown factor",
     LabelKind.METRIC_DEPTH: "depth in metres",

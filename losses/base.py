@@ -14,14 +14,15 @@ from depthmix.sample import LabelKind
 
 __all__ = ["DepthLoss", "Need"]
 
-Need = Literal["camera", "planes", "dense"]
+Need = Literal["camera", "planes", "dense", "pairs", "uncertainty", "sky"]
 
 
 class DepthLoss(nn.Module, ABC):
     """Hold the options of a loss; the formula itself is a plain function beside the class.
 
-    `accepts` names the label kinds that can bear the loss, `needs` what else a row must have. A row that
-    lacks them gets 0 from the loss itself, and the Objective leaves it out of its means.
+    `accepts` names the label kinds that can bear the loss, `needs` what else a row must have (camera,
+    planes, dense labels, pairs) or the network must predict (uncertainty, sky). A row that lacks them gets 0
+    from the loss itself, and the Objective leaves it out of its means.
 
     Convention: formulas run in float32 at least, also under autocast: inputs are raised to it, and no
     operation that autocast lowers (a matrix product) is used.

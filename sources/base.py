@@ -105,6 +105,7 @@ class Source(ABC):
         planes: Int32[np.ndarray, "h w"] | None = None,
         sigma: Float32[np.ndarray, "h w"] | None = None,
         intrinsics: Intrinsics | None = None,
+        pairs: Int32[np.ndarray, "p 5"] | None = None,
     ) -> Sample:
         """Build the tagged sample from what a source has; what it has not is marked as absent.
 
@@ -125,6 +126,7 @@ class Source(ABC):
                 kind=self.card.kind,
                 source=self.name,
                 key=key,
+                pairs=pairs,
             )
         except BadSample as error:
             named = f"{self.name}/{key}"

@@ -111,3 +111,14 @@ def test_planes_are_ranked_by_falling_area_and_cut_the_image_the_same_way(planes
     assert all(areas)
     for i in np.unique(planes):
         assert len(np.unique(ranks[planes == i])) == 1
+
+
+def test_pairs_are_filled_up_to_a_power_of_two():
+    pairs = np.array([[0, 0, 2, 1, 1], [1, 1, 0, 0, 0], [2, 2, 0, 1, -1]], np.int32)
+    nothing = {"valid": np.zeros((H, W), bool), "sigma": None, "kind": LabelKind.ORDINAL}
+    few, more = (Sample(**fields(**nothing, pairs=rows)) for rows in (pairs[:1], pairs))
+    batch = collate([few, more, Sample(**fields())], [0, 0, 1])
+    assert batch.pairs.shape == (3, 4, 5)
+    assert torch.equal(batch.pairs[1, :3], torch.from_numpy(pairs))
+    assert all((padding == -1).all() for padding in (batch.pairs[0, 1:], batch.pairs[1, 3:], batch.pairs[2]))
+    assert collate([Sample(**fields())], [0]).pairs.shape == (1, 0, 5)

@@ -140,3 +140,31 @@ def test_a_mirrored_image_sees_mirrored_rays_with_a_positive_focal_length(u, v, 
     x, y = ray(camera, u, v)
     assert ray(mirrored, width - 1 - u, v) == pytest.approx((-x, y), abs=1e-9)
     assert mirrored.fx > 0
+
+
+def ordinal(**changes) -> Sample:
+    pairs = np.array([[0, 0, 2, 1, 1], [1, 1, 0, 0, 0]], np.int32)
+    nothing = {"valid": np.zeros((H, W), bool), "sigma": None}
+    return Sample(**fields(**{"kind": LabelKind.ORDINAL, "pairs": pairs, **nothing, **changes}))
+
+
+def test_an_ordinal_sample_has_pairs_and_no_depth():
+    assert ordinal().pairs.shape == (2, 5)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("pairs", None, "no pair of points"),
+        ("pairs", np.zeros((0, 5), np.int32), "no pair of points"),
+        ("pairs", np.zeros((2, 4), np.int32), r"must be int32 \(p, 5\)"),
+        ("pairs", np.array([[6, 0, 0, 0, 1]], np.int32), "inside the 4 x 6 image"),
+        ("pairs", np.array([[0, -1, 0, 0, 1]], np.int32), "inside the 4 x 6 image"),
+        ("pairs", np.array([[0, 0, 1, 0, 2]], np.int32), "relations must be"),
+        ("valid", np.ones((H, W), bool), "kind ORDINAL has no depth"),
+    ],
+)
+def test_a_bad_ordinal_sample_is_refused_by_field(field, value, reason):
+    with pytest.raises(BadSample, match=reason) as caught:
+        ordinal(**{field: value})
+    assert caught.value.field == field

@@ -53,6 +53,7 @@ def random_batch(
         quality=torch.tensor([int(TIERS[k]) for k in kinds]),
         kind=kind,
         source=torch.tensor(list(sources) or [sorted(set(kinds)).index(k) for k in kinds]),
+        pairs=torch.zeros(b, 0, 5, dtype=torch.int32),
         names=tuple(f"toy/{seed}-{i}" for i in range(b)),
     )
 

@@ -8,18 +8,21 @@ KINDS = {
     LabelKind.METRIC_DEPTH: "metric depth",
     LabelKind.SCALED_DEPTH: "depth up to an unknown factor",
     LabelKind.AFFINE_DISPARITY: "inverse depth up to scale and shift",
+    LabelKind.ORDINAL: "pairs of points, which is nearer",
     LabelKind.NONE: "no depth, plane instances only",
 }
 UNITS = {
     LabelKind.METRIC_DEPTH: "m",
     LabelKind.SCALED_DEPTH: "unknown unit",
     LabelKind.AFFINE_DISPARITY: "1/m up to scale and shift",
+    LabelKind.ORDINAL: "",
     LabelKind.NONE: "",
 }
 SHORT = {
     LabelKind.METRIC_DEPTH: "metric depth",
     LabelKind.SCALED_DEPTH: "depth",
     LabelKind.AFFINE_DISPARITY: "inverse depth",
+    LabelKind.ORDINAL: "order of points",
     LabelKind.NONE: "no depth",
 }
 

@@ -12,7 +12,13 @@ from depthmix.sample import LabelKind
 
 H, W = 24, 32
 FOCAL = 30.0
-KINDS = (LabelKind.METRIC_DEPTH, LabelKind.SCALED_DEPTH, LabelKind.AFFINE_DISPARITY, LabelKind.NONE)
+KINDS = (
+    LabelKind.METRIC_DEPTH,
+    LabelKind.SCALED_DEPTH,
+    LabelKind.AFFINE_DISPARITY,
+    LabelKind.NONE,
+    LabelKind.ORDINAL,
+)
 
 
 def inverse_depth_of_room(rows: int, generator: torch.Generator) -> Tensor:
@@ -32,6 +38,24 @@ def planes_of_room() -> Tensor:
     return planes
 
 
+def image_of_room(inverse: Tensor, generator: torch.Generator) -> Tensor:
+    """A picture whose brightness steps where the surfaces meet, under a little noise."""
+    grey = 60 + 120 * (inverse / inverse.amax((2, 3), keepdim=True) > 0.5)
+    noise = torch.randint(0, 8, (len(inverse), 3, H, W), generator=generator)
+    return (grey + noise).to(torch.uint8)
+
+
+def ordinal_pairs(inverse: Tensor, generator: torch.Generator, count: int = 16) -> Tensor:
+    """Random pairs that agree with the room, a quarter called equal; two of each row are padding."""
+    b = len(inverse)
+    u = torch.randint(0, W, (b, count, 2), generator=generator)
+    v = torch.randint(0, H, (b, count, 2), generator=generator)
+    at = inverse.flatten(1).gather(1, (v * W + u).flatten(1)).view(b, count, 2)
+    relation = (at[..., 1] - at[..., 0]).sign().long() * (torch.arange(count) % 4 > 0)
+    pairs = torch.stack([u[..., 0], v[..., 0], u[..., 1], v[..., 1], relation], 2).int()
+    return torch.where((torch.arange(count) < count - 2)[:, None], pairs, -1)
+
+
 def make_batch(kinds: tuple[LabelKind, ...] = KINDS, seed: int = 0, holes: float = 0.2) -> Batch:
     """One noisy room a row, with holes in the label and a noise model in every other row."""
     g, b = torch.Generator().manual_seed(seed), len(kinds)
@@ -39,14 +63,14 @@ def make_batch(kinds: tuple[LabelKind, ...] = KINDS, seed: int = 0, holes: float
     kind = torch.tensor([int(k) for k in kinds])
     affine = (kind == int(LabelKind.AFFINE_DISPARITY))[:, None, None, None]
     valid = torch.rand(b, 1, H, W, generator=g) >= holes
-    valid &= (kind != int(LabelKind.NONE))[:, None, None, None]
+    valid &= (kind >= int(LabelKind.AFFINE_DISPARITY))[:, None, None, None]
     target = torch.where(valid, torch.where(affine, 3 * inverse - 1, 1 / inverse), 0)
     sigma = torch.where(torch.arange(b)[:, None, None, None] % 2 == 0, 0.02 * target.square(), 0)
     return Batch(
-        image=torch.zeros(b, 3, H, W, dtype=torch.uint8),
+        image=image_of_room(inverse, g),
         target=target,
         valid=valid,
-        sky=torch.zeros(b, 1, H, W, dtype=torch.bool),
+        sky=(torch.arange(H) < 3)[:, None].expand(b, 1, H, W) & ~valid,
         planes=planes_of_room().expand(b, 1, H, W).clone(),
         sigma=torch.where(affine, 0, sigma),
         intrinsics=torch.tensor([[28.0, 30.0, 15.0, 11.5]]).repeat(b, 1),
@@ -54,6 +78,7 @@ def make_batch(kinds: tuple[LabelKind, ...] = KINDS, seed: int = 0, holes: float
         quality=torch.ones(b, dtype=torch.long),
         kind=kind,
         source=torch.zeros(b, dtype=torch.long),
+        pairs=ordinal_pairs(inverse, g),
     )
 
 
@@ -68,7 +93,8 @@ def predict(log_canonical: Tensor, batch: Batch) -> Prediction:
     """Wrap a map as the task does: rows without a camera get the canonical one."""
     centre = torch.tensor([FOCAL, FOCAL, (W - 1) / 2, (H - 1) / 2], device=log_canonical.device)
     camera = torch.where(batch.camera_known[:, None], batch.intrinsics, centre)
-    return Prediction(log_canonical, camera, FOCAL)
+    # Both heads follow the depth map, so that losses on them have a gradient that the contract can look at.
+    return Prediction(log_canonical, camera, FOCAL, 0.3 * log_canonical - 2, 0.5 - log_canonical)
 
 
 def _keep_valid(count: int) -> Callable[[Batch], Batch]:
@@ -122,6 +148,19 @@ LABEL_FAULTS: dict[str, Callable[[Batch], Batch]] = {
         b, planes=(torch.arange(W) == 5).int().expand_as(b.planes).clone()
     ),
     "no camera": _no_camera,
+    "LiDAR on one pixel of two hundred": lambda b: replace(
+        b, valid=b.valid & (torch.arange(H * W).view(H, W) % 199 == 7)
+    ),
+    "vertical step in the label": lambda b: replace(
+        b, target=torch.where(b.valid, torch.where(torch.arange(W) < W // 2, 1.0, 80.0), 0)
+    ),
+    "flat picture": lambda b: replace(b, image=torch.full_like(b.image, 77)),
+    "sky everywhere": lambda b: replace(b, sky=~b.valid),
+    "no pairs": lambda b: replace(b, pairs=b.pairs[:, :0]),
+    "padding instead of pairs": lambda b: replace(b, pairs=torch.full_like(b.pairs, -1)),
+    "pairs of a point with itself": lambda b: replace(
+        b, pairs=torch.cat([b.pairs[..., :2], b.pairs[..., :2], b.pairs[..., 4:]], 2)
+    ),
     "huge noise": lambda b: replace(b, sigma=torch.where(b.valid, 1e30, 0)),
 }
 
