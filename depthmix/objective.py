@@ -99,7 +99,7 @@ class Objective(nn.Module):
 
     def forward(self, prediction: Prediction, batch: Batch, step: int = 0) -> ObjectiveValue:
         """Evaluate all terms; `loss.backward()` then trains the network that gave `prediction`."""
-        y = prediction.log_canonical
+        maps = prediction.maps
         carried = torch.stack([self.carries(name, batch) for name in self.names])
         per_row, pulls = self._differentiate(prediction, batch, carried, step)
         sums, counts, squares, broken, pixels = _over_ranks(per_row, carried, pulls)
@@ -111,7 +111,7 @@ class Objective(nn.Module):
         pull = torch.einsum("k,k...->...", shares.to(pulls.dtype), pulls)
         total = (weights * terms).sum()
         finite = (broken == 0) & total.isfinite()
-        return ObjectiveValue(_with_gradient(y, pull, total), terms, gradients, per_row, carried, finite)
+        return ObjectiveValue(_with_gradient(maps, pull, total), terms, gradients, per_row, carried, finite)
 
     def carries(self, name: str, batch: Batch) -> Bool[Tensor, " b"]:
         """Tell which rows the term learns from: its tiers and sources, and what its loss needs."""
@@ -126,13 +126,16 @@ class Objective(nn.Module):
 
     def _differentiate(
         self, prediction: Prediction, batch: Batch, carried: Bool[Tensor, "k b"], step: int
-    ) -> tuple[Float[Tensor, "k b"], Float[Tensor, "k b 1 h w"]]:
+    ) -> tuple[Float[Tensor, "k b"], Float[Tensor, "k b c h w"]]:
         """Evaluate each loss on a detached copy of the map, with the gradient of its sum over the rows."""
-        leaf = at_least_float32(prediction.log_canonical.detach()).requires_grad_()
-        view = Prediction(leaf, prediction.intrinsics, prediction.focal_canonical)
+        leaf = at_least_float32(prediction.maps.detach()).requires_grad_()
         values, pulls = [], []
         for term, rows in zip(self._terms.values(), carried, strict=True):
             with torch.enable_grad():
+                # Split anew for each term: its graph is freed with its gradient.
+                view = prediction.from_maps(
+                    leaf, prediction.intrinsics, prediction.focal_canonical, prediction.heads
+                )
                 value = _on_rows(term.loss, view, batch, rows, step)
                 pulls.append(_gradient(value.sum(), leaf))
             values.append(value.detach())
@@ -161,26 +164,24 @@ def _on_rows(
     value = prediction.log_canonical.new_zeros(len(batch))
     if not len(chosen):
         return value
-    view = Prediction(
-        prediction.log_canonical[chosen], prediction.intrinsics[chosen], prediction.focal_canonical
-    )
-    return value.index_put((chosen,), loss(view, batch.select(chosen), step=step).to(value.dtype))
+    selected = loss(prediction.select(chosen), batch.select(chosen), step=step)
+    return value.index_put((chosen,), selected.to(value.dtype))
 
 
-def _gradient(value: Float[Tensor, ""], leaf: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
+def _gradient(value: Float[Tensor, ""], leaf: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
     if not value.requires_grad:  # a loss may return a constant where no row can bear it
         return torch.zeros_like(leaf)
     return torch.autograd.grad(value, leaf, materialize_grads=True)[0]
 
 
 def _over_ranks(
-    per_row: Float[Tensor, "k b"], carried: Bool[Tensor, "k b"], pulls: Float[Tensor, "k b 1 h w"]
+    per_row: Float[Tensor, "k b"], carried: Bool[Tensor, "k b"], pulls: Float[Tensor, "k b c h w"]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Add sums, counts, squared gradient norms, non-finite parts and pixels over ranks, in one call."""
     sums, counts = per_row.double().sum(1), carried.double().sum(1)
     squares = pulls.flatten(1).double().square().sum(1)
     broken = (~(sums.isfinite() & squares.isfinite())).double().sum()
-    pixels = torch.full((), pulls[0].numel(), dtype=torch.float64, device=pulls.device)
+    pixels = torch.full((), pulls[0, :, 0].numel(), dtype=torch.float64, device=pulls.device)
     packed = torch.cat([sums, counts, squares, torch.stack([broken, pixels])])
     if _world_size() > 1:
         dist.all_reduce(packed)
@@ -193,8 +194,8 @@ def _world_size() -> int:
 
 
 def _with_gradient(
-    y: Float[Tensor, "b 1 h w"], gradient: Float[Tensor, "b 1 h w"], value: Float[Tensor, ""]
+    maps: Float[Tensor, "b c h w"], gradient: Float[Tensor, "b c h w"], value: Float[Tensor, ""]
 ) -> Float[Tensor, ""]:
-    """Return a scalar that has `value`, and `gradient` with respect to `y`."""
-    surrogate = (at_least_float32(y) * gradient).sum()
+    """Return a scalar that has `value`, and `gradient` with respect to `maps`."""
+    surrogate = (at_least_float32(maps) * gradient).sum()
     return surrogate + (value - surrogate).detach()

@@ -1,14 +1,20 @@
-"""The network's one map and the three views of it that losses and metrics read."""
+"""What the network predicts for a batch, and the three views of its depth that losses and metrics read."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, Self
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from depthmix.geometry import unproject
 
-__all__ = ["LOG_DEPTH_LIMIT", "Prediction"]
+__all__ = ["HEADS", "LOG_DEPTH_LIMIT", "Head", "Prediction"]
+
+Head = Literal["uncertainty", "sky"]
+
+HEADS: dict[Head, str] = {"uncertainty": "log_uncertainty", "sky": "sky_logit"}  # and the fields they fill
 
 # exp(+-12) spans 6 micrometres to 163 km: beyond any scene, and float32 still squares it safely.
 LOG_DEPTH_LIMIT = 12.0
@@ -37,6 +43,36 @@ class Prediction:
     focal_canonical: float
     log_uncertainty: Float[Tensor, "b 1 h w"] | None = None
     sky_logit: Float[Tensor, "b 1 h w"] | None = None
+
+    @classmethod
+    def from_maps(
+        cls,
+        maps: Float[Tensor, "b c h w"],
+        intrinsics: Float[Tensor, "b 4"],
+        focal_canonical: float,
+        heads: Sequence[Head] = (),
+    ) -> Self:
+        """Name the channels of a network's output: log canonical depth, then the heads in their order."""
+        if not heads:
+            return cls(maps, intrinsics, focal_canonical)
+        depth, *others = maps.split(1, dim=1)
+        named = {HEADS[head]: channel for head, channel in zip(heads, others, strict=True)}
+        return cls(depth, intrinsics, focal_canonical, **named)
+
+    @property
+    def heads(self) -> tuple[Head, ...]:
+        """The heads that the network has, in the order of `HEADS`."""
+        return tuple(head for head, field in HEADS.items() if getattr(self, field) is not None)
+
+    @property
+    def maps(self) -> Float[Tensor, "b c h w"]:
+        """All channels in one tensor: log canonical depth, then `heads`."""
+        heads = [getattr(self, HEADS[head]) for head in self.heads]
+        return torch.cat([self.log_canonical, *heads], 1) if heads else self.log_canonical
+
+    def select(self, rows: Int[Tensor, " n"]) -> Self:
+        """Keep the given rows, in the given order."""
+        return self.from_maps(self.maps[rows], self.intrinsics[rows], self.focal_canonical, self.heads)
 
     @property
     def log_depth(self) -> Float[Tensor, "b 1 h w"]:

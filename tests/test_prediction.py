@@ -56,3 +56,23 @@ def test_a_nan_outside_the_pixels_that_are_read_leaves_their_gradient_alone():
     y = torch.tensor([torch.nan, 1.0]).view(1, 1, 1, 2).requires_grad_()
     torch.where(torch.tensor([False, True]), predict(y).inverse_depth, 0).sum().backward()
     assert y.grad.isfinite().all()
+
+
+def test_channels_are_named_by_the_heads_in_their_order():
+    maps, cameras = torch.randn(3, 3, 6, 8), torch.ones(3, 4)
+    prediction = Prediction.from_maps(maps, cameras, FOCAL, ["sky", "uncertainty"])
+    assert prediction.sky_logit is not None
+    assert prediction.log_uncertainty is not None
+    assert torch.equal(prediction.log_canonical, maps[:, :1])
+    assert torch.equal(prediction.sky_logit, maps[:, 1:2])
+    assert torch.equal(prediction.log_uncertainty, maps[:, 2:])
+    assert prediction.heads == ("uncertainty", "sky")
+    assert torch.equal(prediction.maps, maps[:, [0, 2, 1]])
+
+
+def test_a_selection_of_rows_keeps_every_channel():
+    maps, cameras = torch.randn(3, 2, 6, 8), torch.rand(3, 4)
+    selected = Prediction.from_maps(maps, cameras, FOCAL, ["sky"]).select(torch.tensor([2, 0]))
+    assert torch.equal(selected.maps, maps[[2, 0]])
+    assert torch.equal(selected.intrinsics, cameras[[2, 0]])
+    assert selected.log_uncertainty is None
