@@ -12,9 +12,69 @@ from depthmix.masked import count_valid
 from depthmix.prediction import Prediction
 from depthmix.sample import LabelKind
 
-__all__ = ["DepthLoss", "Need"]
+__all__ = ["DepthLoss", "Need", "check_maps"]
 
 Need = Literal["camera", "planes", "dense", "pairs", "uncertainty", "sky"]
+
+
+_DTYPES = {"valid": "bool", "sky": "bool", "planes": "integer", "pairs": "integer", "image": "any"}
+
+
+def check_maps(**tensors: Tensor) -> None:
+    """Refuse tensors that do not belong to the same rows and pixels; call it where a public formula begins.
+
+    Args:
+        tensors: the arguments of the formula under their own names, a map [b 1 h w] first: it sets b, h, w
+            and the device for the others. `valid` and `sky` must be bool, `planes` integer, `image`,
+            `points` and `normals` have three channels, `intrinsics` is [b 4] and `pairs` [b p 5]; any other
+            name is one more map of floating point numbers, of whatever precision.
+
+    Convention: only shapes, dtypes and devices are looked at, never a value, so nothing waits for a GPU and
+    compiled code keeps no trace of it. Broadcasting is refused on purpose: [b h w] against [b 1 h w] would
+    compare every row with every other.
+
+    Example:
+        >>> maps = torch.rand(2, 2, 1, 4, 5)
+        >>> check_maps(prediction=maps[0], target=maps[1], valid=maps[1] > 0)
+
+    Raises:
+        ValueError: names the argument, the rule and what was found.
+    """
+    (first, reference), *others = tensors.items()
+    _check_dtype(first, reference)
+    if reference.dim() != 4 or reference.shape[1] != 1:
+        raise ValueError(f"`{first}` must have shape [b 1 h w], got {list(reference.shape)}")
+    for name, tensor in others:
+        _check_dtype(name, tensor)
+        wanted = _expected_shape(name, tensor, reference)
+        if tensor.shape != wanted:
+            found = list(tensor.shape)
+            raise ValueError(f"`{name}` must have shape {list(wanted)} to go with `{first}`, got {found}")
+        if tensor.device != reference.device:
+            raise ValueError(f"`{name}` must be on {reference.device} like `{first}`, got {tensor.device}")
+
+
+def _check_dtype(name: str, tensor: Tensor) -> None:
+    wanted = _DTYPES.get(name, "floating point")
+    if wanted not in ("any", _family(tensor.dtype)):
+        raise ValueError(f"`{name}` must be {wanted}, got {tensor.dtype}")
+
+
+def _family(dtype: torch.dtype) -> str:
+    if dtype == torch.bool:
+        return "bool"
+    if dtype.is_floating_point:
+        return "floating point"
+    return "complex" if dtype.is_complex else "integer"
+
+
+def _expected_shape(name: str, tensor: Tensor, reference: Tensor) -> tuple[int, ...]:
+    b, _, h, w = reference.shape
+    if name == "intrinsics":
+        return b, 4
+    if name == "pairs":
+        return b, tensor.shape[1] if tensor.dim() == 3 else 1, 5
+    return b, 3 if name in ("image", "points", "normals") else 1, h, w
 
 
 class DepthLoss(nn.Module, ABC):
@@ -53,3 +113,16 @@ class DepthLoss(nn.Module, ABC):
     def supervised(self, batch: Batch) -> Bool[Tensor, " b"]:
         """Tell which rows carry supervision: at least two usable pixels, unless overridden."""
         return count_valid(self.usable(batch)) >= 2
+
+    def head(self, prediction: Prediction, need: Literal["uncertainty", "sky"]) -> Float[Tensor, "b 1 h w"]:
+        """Return the map of a further head of the network, for losses that name it in `needs`.
+
+        Raises:
+            ValueError: the network that made the prediction has no such head.
+        """
+        name = {"uncertainty": "log_uncertainty", "sky": "sky_logit"}[need]
+        channel: Tensor | None = getattr(prediction, name)
+        if channel is None:
+            reason = f"`prediction.{name}` must be a map for {type(self).__name__}, got None"
+            raise ValueError(f"{reason}; give the network a head for {need}, or leave this loss out")
+        return channel
