@@ -49,6 +49,7 @@ class Row:
     planes: np.ndarray
     camera: np.ndarray
     kind: LabelKind
+    image: np.ndarray
 
     @property
     def inverse_prediction(self) -> np.ndarray:
@@ -84,6 +85,7 @@ def rows_of(batch: Batch, log_canonical: Tensor) -> list[Row]:
             *(a[i, 0].numpy().astype(bool if a.dtype == torch.bool else np.float64) for a in arrays),
             camera=batch.intrinsics[i].double().numpy(),
             kind=LabelKind(int(batch.kind[i])),
+            image=batch.image[i].numpy(),
         )
         for i in range(len(batch))
     ]
