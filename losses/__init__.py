@@ -2,34 +2,85 @@
 
 from depthmix.losses.base import DepthLoss, Need, check_maps
 from depthmix.losses.gradient import GradientMatchingLoss, gradient_matching
-from depthmix.losses.metric import LogL1Loss, SilogLoss, log_l1, noise_weight, silog
+from depthmix.losses.metres import (
+    BerhuLoss,
+    DepthL1Loss,
+    HuberLoss,
+    InverseDepthL1Loss,
+    berhu,
+    depth_l1,
+    huber,
+    inverse_depth_l1,
+)
+from depthmix.losses.metric import LogL1Loss, ScaleFreeSilogLoss, SilogLoss, log_l1, noise_weight, silog
+from depthmix.losses.noise import LabelNoiseLoss, gaussian_noise, laplace_noise
 from depthmix.losses.normal import SurfaceNormalLoss, surface_normal
+from depthmix.losses.pairs import edge_quadruples, image_edges
 from depthmix.losses.pairwise_normal import EdgeNormalLoss, PlaneNormalLoss, edge_normal, plane_normal
 from depthmix.losses.plane import PlaneLoss, coplanarity
+from depthmix.losses.ranking import (
+    OrdinalLoss,
+    RankingLoss,
+    label_relations,
+    ordinal_ranking,
+    pair_ranking,
+)
+from depthmix.losses.scale import ScaleLoss, scale_error
+from depthmix.losses.sky import SkyBehindLoss, SkyLoss, sky_behind, sky_cross_entropy
 from depthmix.losses.ssi import ScaleShiftInvariantLoss, ssi_trimmed
+from depthmix.losses.uncertainty import ErrorForecastLoss, UncertainDepthLoss, error_forecast, uncertain_l1
 from depthmix.losses.virtual_normal import VirtualNormalLoss, virtual_normal
 
 __all__ = [
+    "BerhuLoss",
+    "DepthL1Loss",
     "DepthLoss",
     "EdgeNormalLoss",
+    "ErrorForecastLoss",
     "GradientMatchingLoss",
+    "HuberLoss",
+    "InverseDepthL1Loss",
+    "LabelNoiseLoss",
     "LogL1Loss",
     "Need",
+    "OrdinalLoss",
     "PlaneLoss",
     "PlaneNormalLoss",
+    "RankingLoss",
+    "ScaleFreeSilogLoss",
+    "ScaleLoss",
     "ScaleShiftInvariantLoss",
     "SilogLoss",
+    "SkyBehindLoss",
+    "SkyLoss",
     "SurfaceNormalLoss",
+    "UncertainDepthLoss",
     "VirtualNormalLoss",
+    "berhu",
     "check_maps",
     "coplanarity",
+    "depth_l1",
     "edge_normal",
+    "edge_quadruples",
+    "error_forecast",
+    "gaussian_noise",
     "gradient_matching",
+    "huber",
+    "image_edges",
+    "inverse_depth_l1",
+    "label_relations",
+    "laplace_noise",
     "log_l1",
     "noise_weight",
+    "ordinal_ranking",
+    "pair_ranking",
     "plane_normal",
+    "scale_error",
     "silog",
+    "sky_behind",
+    "sky_cross_entropy",
     "ssi_trimmed",
     "surface_normal",
+    "uncertain_l1",
     "virtual_normal",
 ]

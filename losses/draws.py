@@ -40,9 +40,9 @@ def pick(mask: Bool[Tensor, "b n"], draws: Int[Tensor, " m"]) -> Int[Tensor, "b 
 
     Convention: where a row's mask is empty the index is the last pixel; the caller gives it no weight.
     """
-    running = mask.cumsum(1)
-    rank = draws * running[:, -1:] >> 32
-    return torch.searchsorted(running, rank + 1).clamp_max(mask.shape[1] - 1)
+    running = mask.cumsum(1, dtype=torch.int32)
+    rank = (draws * running[:, -1:] >> 32).int()
+    return torch.searchsorted(running, rank, right=True).clamp_max(mask.shape[1] - 1)
 
 
 def pick_same_id(

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import normalize, pad
 
 from depthmix.losses.draws import pick
+from depthmix.masked import at_least_float32
 
 __all__ = ["edge_anchors", "edge_quadruples", "image_edges", "plane_anchors", "quadruples"]
 
@@ -18,20 +19,25 @@ EDGE_SHARE = 0.1
 # Points lie 2 to 30 pixels from their edge in an image whose shorter side is 384, in others accordingly.
 NEAREST, FARTHEST = 2 / 384, 30 / 384
 
+# Rec. 601 in 256ths: exact in float32 for 8-bit colours, so that no rounding draws edges on flat areas.
+RED, GREEN, BLUE = 77 / 256, 150 / 256, 29 / 256
+
 Map = Float[Tensor, "b 1 h w"]
 # Pixels as flat indices, and the direction (du, dv) to go from each, of any length.
 Anchors = tuple[Int[Tensor, "b m"], Num[Tensor, "b 2 m"]]
 
 
-def image_edges(image: Num[Tensor, "b c h w"]) -> tuple[Map, Map, Map]:
-    """Return the gradient of the picture's brightness (mean over channels) by Sobel's filter.
+def image_edges(image: Num[Tensor, "b 3 h w"]) -> tuple[Map, Map, Map]:
+    """Return the gradient of the picture's luminance by Sobel's filter.
 
     Returns:
         Magnitude, and its parts along u and v with their signs: from dark to bright.
 
     Convention: the border is repeated outwards, so it is no edge; a flat picture gives exactly 0.
     """
-    grey = image.mean(1, keepdim=True, dtype=torch.promote_types(image.dtype, torch.float32))
+    red, green, blue = image.split(1, 1)
+    grey = RED * at_least_float32(red)
+    grey = grey.add(green, alpha=GREEN).add(blue, alpha=BLUE)
     padded = pad(grey, (1, 1, 1, 1), mode="replicate")
     column = padded[..., :-2, :] + padded[..., 2:, :]
     column = column.add(padded[..., 1:-1, :], alpha=2)
@@ -41,13 +47,13 @@ def image_edges(image: Num[Tensor, "b c h w"]) -> tuple[Map, Map, Map]:
     return torch.hypot(du, dv), du, dv
 
 
-def edge_quadruples(image: Num[Tensor, "b c h w"], draws: Int[Tensor, "5 m"]) -> Int[Tensor, "b 4 m"]:
+def edge_quadruples(image: Num[Tensor, "b 3 h w"], draws: Int[Tensor, "5 m"]) -> Int[Tensor, "b 4 m"]:
     """Draw four points on a line across each of `m` edges of the picture, as flat pixel indices.
 
     The first two lie on the dark side, far and near, the other two on the bright side, near and far.
 
     Args:
-        image: in any unit; its brightness alone counts.
+        image: in any unit; its luminance alone counts.
         draws: random integers in [0, 2^32): the edge pixel, then the distance of each point.
 
     Convention: see `quadruples`. A flat picture has no edge: there all four points are one pixel.
@@ -60,7 +66,7 @@ def edge_quadruples(image: Num[Tensor, "b c h w"], draws: Int[Tensor, "5 m"]) ->
 
 
 @torch.no_grad()
-def edge_anchors(image: Num[Tensor, "b c h w"], draws: Int[Tensor, " m"]) -> Anchors:
+def edge_anchors(image: Num[Tensor, "b 3 h w"], draws: Int[Tensor, " m"]) -> Anchors:
     """Turn each draw into an edge pixel of the picture, uniformly, and its direction from dark to bright."""
     magnitude, du, dv = image_edges(image)
     edges = magnitude > EDGE_SHARE * magnitude.amax((1, 2, 3), keepdim=True)
