@@ -1,8 +1,11 @@
 """Statistics over the valid pixels of each row: the only masked reductions of the project."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 __all__ = [
     "at_least_float32",
@@ -12,6 +15,7 @@ __all__ = [
     "masked_median",
     "masked_quantile",
     "masked_sum",
+    "masked_weighted_median",
 ]
 
 
@@ -25,7 +29,8 @@ def at_least_float32(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 def count_valid(valid: Bool[Tensor, "b *shape"]) -> Int[Tensor, " b"]:
     """Count the valid pixels of each row."""
-    return valid.flatten(1).sum(1)
+    # Adding in int32 is vectorised on a CPU, which is five times faster than adding in int64.
+    return valid.flatten(1).sum(1, dtype=torch.int32).long()
 
 
 def masked_sum(x: Float[Tensor, "b *shape"], valid: Bool[Tensor, "b *shape"]) -> Float[Tensor, " b"]:
@@ -54,10 +59,34 @@ def masked_median(x: Float[Tensor, "b *shape"], valid: Bool[Tensor, "b *shape"])
     Convention: the gradient is shared evenly by all pixels that equal a middle value, so it does not
     depend on how a device orders ties.
     """
-    values = _fill(x, valid, torch.nan)
+    x = at_least_float32(x)
     with torch.no_grad():
-        lower, upper = _middle_values(values, count_valid(valid))
-    return (_follow(values, lower) + _follow(values, upper)) / 2
+        lower, upper = middle_values(_fill(x, valid, torch.nan), count_valid(valid))
+    return _Middle.apply(x, valid, lower, upper)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def masked_weighted_median(
+    x: Float[Tensor, "b *shape"], weight: Float[Tensor, "b *shape"], valid: Bool[Tensor, "b *shape"]
+) -> Float[Tensor, " b"]:
+    """Take the value of each row's valid pixels that has half of the weight on either side.
+
+    Args:
+        x: values.
+        weight: of each pixel, not negative; read inside `valid` alone, like `x`.
+        valid: pixels that take part.
+
+    Convention: where a range of values halves the weight, its middle; so equal weights give `masked_median`.
+    The gradient goes to `x` alone, shared as there. 0 where no weight is positive.
+    """
+    x = at_least_float32(x)
+    with torch.no_grad():
+        w = _fill(weight, valid, 0.0).to(x.dtype)
+        ordered, order = torch.where(w > 0, _fill(x, valid, 0.0), torch.inf).sort(1)
+        below = w.gather(1, order).cumsum(1)
+        half, last = below[:, -1:] / 2, below.shape[1] - 1
+        places = torch.cat([(below < half).sum(1, keepdim=True), (below <= half).sum(1, keepdim=True)], 1)
+        lower, upper = torch.where(half > 0, ordered.gather(1, places.clamp_max(last)), 0).unbind(1)
+    return _Middle.apply(x, valid, lower, upper)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def masked_mad(
@@ -65,7 +94,9 @@ def masked_mad(
 ) -> Float[Tensor, " b"]:
     """Average the absolute deviation of each row's valid pixels from `centre`, else from their median."""
     centre = masked_median(x, valid) if centre is None else centre
-    return masked_mean((_fill(x, valid, 0.0) - centre[:, None]).abs(), valid.flatten(1))
+    away = at_least_float32(x).flatten(1) - centre[:, None]
+    # Filled before the absolute value, whose derivative at NaN is not the same on every device.
+    return torch.where(valid.flatten(1), away, 0).abs().sum(1) / count_valid(valid).clamp_min(1)
 
 
 def masked_quantile(
@@ -94,14 +125,54 @@ def _fill(
     return torch.where(valid, at_least_float32(x), value).flatten(1)
 
 
-def _middle_values(
+class _Middle(torch.autograd.Function):
+    """Average two values found among the pixels, and let the gradient flow to the pixels that equal them.
+
+    The input alone is kept for the backward pass; autograd would keep four maps.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, valid: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+        ctx.save_for_backward(x, valid, lower, upper)
+        return (lower + upper) / 2
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        x, valid, lower, upper = ctx.saved_tensors
+        values = _fill(x, valid, torch.nan)
+        nothing = values.new_zeros(()).expand_as(values)
+        return add_to_middle(nothing, gradient, values, lower, upper).view_as(x), None, None, None
+
+
+def middle_values(
     values: Float[Tensor, "b n"], count: Int[Tensor, " b"]
 ) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
-    """Return the two middle values of each row, leaving NaN out; 0 where all are NaN."""
-    # On a GPU nanmedian runs one block per row and is refused in deterministic mode; on a CPU it is nine
+    """Return the two middle values of each row, equal for odd counts; 0 where all are NaN.
+
+    Args:
+        values: NaN is left out.
+        count: how many values of a row are not NaN.
+    """
+    # On a GPU nanmedian runs one block per row and is refused in deterministic mode; on a CPU it is six
     # times faster than sorting.
     lower, upper = (_middle_by_sorting if values.is_cuda else _middle_by_selection)(values, count)
     return torch.where(count > 0, lower, 0), torch.where(count > 0, upper, 0)
+
+
+def add_to_middle(
+    base: Float[Tensor, "b n"],
+    gradient: Float[Tensor, " b"],
+    values: Float[Tensor, "b n"],
+    lower: Float[Tensor, " b"],
+    upper: Float[Tensor, " b"],
+) -> Float[Tensor, "b n"]:
+    """Add the gradient of a row's median to `base`: half to all that equal `lower`, half to `upper`."""
+    for middle in (lower, upper):
+        ties = values == middle[:, None]
+        share = gradient / (2 * count_valid(ties).clamp_min(1))
+        base = torch.where(ties, base + share[:, None], base)
+    return base
 
 
 def _middle_by_sorting(values: Float[Tensor, "b n"], count: Int[Tensor, " b"]) -> tuple[Tensor, ...]:
@@ -111,10 +182,8 @@ def _middle_by_sorting(values: Float[Tensor, "b n"], count: Int[Tensor, " b"]) -
 
 
 def _middle_by_selection(values: Float[Tensor, "b n"], count: Int[Tensor, " b"]) -> tuple[Tensor, ...]:
-    # nanmedian gives the lower of two middle values; that of the negated values is the upper one.
-    return values.nanmedian(1).values, -(-values).nanmedian(1).values
-
-
-def _follow(values: Float[Tensor, "b n"], level: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
-    """Return `level`, with the gradient of the mean of the pixels that equal it."""
-    return level + masked_mean(values - level[:, None], values == level[:, None])
+    lower = values.nanmedian(1).values  # the lower one of two middle values
+    above = values > lower[:, None]
+    following = torch.where(above, values, torch.inf).amin(1)
+    # The upper one is another value only if half of all lie above the lower one.
+    return lower, torch.where((2 * count_valid(above) == count) & (count > 0), following, lower)
