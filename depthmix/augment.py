@@ -4,7 +4,7 @@ import zlib
 from dataclasses import dataclass, fields
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int, UInt8
+from jaxtyping import Bool, Float32, Int, Int32, UInt8
 
 from depthmix.errors import BadSample, ConfigError
 from depthmix.sample import LabelKind, Sample
@@ -18,6 +18,8 @@ TRIES = 10
 
 # valid, target and sigma
 Labels = tuple[Bool[np.ndarray, "h w"], Float32[np.ndarray, "h w"], Float32[np.ndarray, "h w"] | None]
+# first row, first column, last row, last column
+Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class AugmentOptions:
 def crop(sample: Sample, top: int, left: int, height: int, width: int) -> Sample:
     """Cut out the window that starts at (top, left); the principal point moves along.
 
+    Convention: of the pairs stay those that have both points inside.
+
     Raises:
         BadSample: the window leaves the image, or holds no label.
     """
@@ -78,6 +82,7 @@ def crop(sample: Sample, top: int, left: int, height: int, width: int) -> Sample
         planes=sample.planes[box],
         sigma=None if sample.sigma is None else sample.sigma[box],
         intrinsics=sample.intrinsics.cropped(left, top) if sample.intrinsics else None,
+        pairs=None if sample.pairs is None else _crop_pairs(sample.pairs, top, left, height, width),
     )
 
 
@@ -89,7 +94,8 @@ def resize(sample: Sample, height: int, width: int) -> Sample:
     (less than half of the pixels valid) that shrinks is moved as points instead, so that LiDAR
     survives: each valid pixel goes to the pixel that its centre falls into, and the nearest of those
     that meet there wins. Values do not change: z stays metres, and AFFINE_DISPARITY has no scale to keep.
-    The camera follows by the half-pixel rule (`Intrinsics.resized`).
+    The camera follows by the half-pixel rule (`Intrinsics.resized`). Points of pairs go to the pixel that
+    their centre falls into; a pair that ends in one pixel says nothing any more and is dropped.
 
     Raises:
         BadSample: no label survives.
@@ -108,6 +114,7 @@ def resize(sample: Sample, height: int, width: int) -> Sample:
         planes=sample.planes[r][:, c],
         sigma=sigma,
         intrinsics=sample.intrinsics.resized(width / columns, height / rows) if sample.intrinsics else None,
+        pairs=None if sample.pairs is None else _resize_pairs(sample.pairs, sample.size, (height, width)),
     )
 
 
@@ -123,6 +130,7 @@ def mirror(sample: Sample) -> Sample:
         planes=np.ascontiguousarray(sample.planes[:, ::-1]),
         sigma=None if sample.sigma is None else sample.sigma[:, ::-1],
         intrinsics=sample.intrinsics.mirrored(sample.size[1]) if sample.intrinsics else None,
+        pairs=None if sample.pairs is None else _mirror_pairs(sample.pairs, sample.size[1]),
     )
 
 
@@ -148,7 +156,9 @@ def augment(sample: Sample, options: AugmentOptions, *, seed: int, epoch: int, i
     """Draw a window, a mirroring and a recolouring; a pure function of the arguments.
 
     A window without any label is drawn again; after ten of them a window is laid around a random pixel
-    that carries one, at a magnification where no pixel is dropped. So no result is without a label.
+    that carries one, at a magnification where no pixel is dropped. So no result is without a label. For a
+    label of pairs that window holds both points of a pair; where they lie too far apart for any window of
+    the wanted shape, the whole image is squeezed into it, which leaves the order of depths as it is.
 
     Args:
         sample: of any size.
@@ -210,7 +220,7 @@ def _move_points(sample: Sample, height: int, width: int) -> Labels:
 
 
 def _draw_window(sample: Sample, options: AugmentOptions, random: np.random.Generator) -> Sample:
-    labelled = sample.planes > 0 if sample.kind is LabelKind.NONE else sample.valid
+    labelled = _labelled(sample)
     for _ in range(TRIES):
         scale = options.min_scale * (options.max_scale / options.min_scale) ** random.random()
         height, width = _window(sample, options, scale)
@@ -219,9 +229,32 @@ def _draw_window(sample: Sample, options: AugmentOptions, random: np.random.Gene
         if labelled[top : top + height, left : left + width].any():
             try:
                 return resize(crop(sample, top, left, height, width), options.height, options.width)
-            except BadSample:  # the few labelled pixels of this window fell between the new ones
+            except BadSample:  # the few labels of this window fell between the new pixels, or out of it
                 continue
-    return _around_a_label(sample, options, labelled, random)
+    if not labelled.any():
+        raise sample.fail("pairs", "every pair is one of a point with itself: nothing to learn from")
+    return _around(_random_label(sample, labelled, random), sample, options)
+
+
+def _labelled(sample: Sample) -> Bool[np.ndarray, "h w"]:
+    """Mark the pixels without which a window has no label."""
+    if sample.kind is not LabelKind.ORDINAL or sample.pairs is None:
+        return sample.planes > 0 if sample.kind is LabelKind.NONE else sample.valid
+    labelled = np.zeros(sample.size, np.bool_)
+    pairs = sample.pairs[_apart(sample.pairs)]
+    labelled[pairs[:, 1], pairs[:, 0]] = True
+    return labelled
+
+
+def _random_label(sample: Sample, labelled: Bool[np.ndarray, "h w"], random: np.random.Generator) -> Box:
+    """Choose a labelled pixel, or a pair of points, and return the smallest box around it."""
+    if sample.kind is LabelKind.ORDINAL and sample.pairs is not None:
+        pairs = sample.pairs[_apart(sample.pairs)]
+        u1, v1, u2, v2, _ = pairs[int(random.random() * len(pairs))].tolist()
+        return min(v1, v2), min(u1, u2), max(v1, v2), max(u1, u2)
+    places = np.argwhere(labelled)
+    row, column = places[int(random.random() * len(places))].tolist()
+    return row, column, row, column
 
 
 def _window(sample: Sample, options: AugmentOptions, scale: float) -> tuple[int, int]:
@@ -232,15 +265,46 @@ def _window(sample: Sample, options: AugmentOptions, scale: float) -> tuple[int,
     return min(max(height, 1), rows), min(max(width, 1), columns)
 
 
-def _around_a_label(
-    sample: Sample, options: AugmentOptions, labelled: Bool[np.ndarray, "h w"], random: np.random.Generator
-) -> Sample:
+def _around(box: Box, sample: Sample, options: AugmentOptions) -> Sample:
+    """Lay a window around a box: as small as it may be without dropping pixels, or as large as it must."""
     rows, columns = sample.size
+    first_row, first_column, last_row, last_column = box
     # One source pixel per new pixel, or fewer: then `resize` reads every pixel of the window.
     scale = max(1.0, min(rows / options.height, columns / options.width))
     height, width = _window(sample, options, scale)
-    places = np.argwhere(labelled)
-    row, column = places[int(random.random() * len(places))]
-    top = min(max(int(row) - height // 2, 0), rows - height)
-    left = min(max(int(column) - width // 2, 0), columns - width)
+    too_small = max(1.0, (last_row - first_row + 1) / height, (last_column - first_column + 1) / width)
+    height, width = _window(sample, options, max(1.0, scale / too_small))
+    if height <= last_row - first_row or width <= last_column - first_column:
+        return resize(sample, options.height, options.width)
+    top = min(max((first_row + last_row + 1 - height) // 2, 0), rows - height)
+    left = min(max((first_column + last_column + 1 - width) // 2, 0), columns - width)
     return resize(crop(sample, top, left, height, width), options.height, options.width)
+
+
+def _crop_pairs(
+    pairs: Int32[np.ndarray, "p 5"], top: int, left: int, height: int, width: int
+) -> Int32[np.ndarray, "q 5"]:
+    moved = pairs - np.array([left, top, left, top, 0], np.int32)
+    inside = (moved[:, :4] >= 0) & (moved[:, :4] < [width, height, width, height])
+    kept: np.ndarray = moved[inside.all(1)]
+    return kept
+
+
+def _resize_pairs(
+    pairs: Int32[np.ndarray, "p 5"], old: tuple[int, int], new: tuple[int, int]
+) -> Int32[np.ndarray, "q 5"]:
+    r, c = _centres(old[0], new[0]), _centres(old[1], new[1])
+    u1, v1, u2, v2, relation = pairs.T
+    moved = np.stack([c[u1], r[v1], c[u2], r[v2], relation], 1).astype(np.int32)
+    return moved[_apart(moved)]
+
+
+def _apart(pairs: Int32[np.ndarray, "p 5"]) -> Bool[np.ndarray, " p"]:
+    apart: np.ndarray = (pairs[:, :2] != pairs[:, 2:4]).any(1)
+    return apart
+
+
+def _mirror_pairs(pairs: Int32[np.ndarray, "p 5"], width: int) -> Int32[np.ndarray, "p 5"]:
+    mirrored = pairs.copy()
+    mirrored[:, [0, 2]] = width - 1 - mirrored[:, [0, 2]]
+    return mirrored

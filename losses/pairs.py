@@ -35,9 +35,9 @@ def image_edges(image: Num[Tensor, "b 3 h w"]) -> tuple[Map, Map, Map]:
 
     Convention: the border is repeated outwards, so it is no edge; a flat picture gives exactly 0.
     """
-    red, green, blue = image.split(1, 1)
-    grey = RED * at_least_float32(red)
-    grey = grey.add(green, alpha=GREEN).add(blue, alpha=BLUE)
+    red, green, blue = image.unbind(1)
+    grey = RED * at_least_float32(red[:, None])
+    grey = grey.add(green[:, None], alpha=GREEN).add(blue[:, None], alpha=BLUE)
     padded = pad(grey, (1, 1, 1, 1), mode="replicate")
     column = padded[..., :-2, :] + padded[..., 2:, :]
     column = column.add(padded[..., 1:-1, :], alpha=2)

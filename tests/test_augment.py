@@ -1,5 +1,6 @@
 """Image, label and camera of a sample tell one story before and after every change."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -67,6 +68,29 @@ def planes_only(rows: int, columns: int, at: tuple[int, int]) -> Sample:
     return addressed(rows, columns, planes=planes, valid=empty, kind=LabelKind.NONE, sigma=None)
 
 
+def ordinal(rows: int, columns: int, pairs: np.ndarray) -> Sample:
+    """A sample of pairs alone."""
+    empty = np.zeros((rows, columns), np.bool_)
+    changes = {"valid": empty, "kind": LabelKind.ORDINAL, "sigma": None}
+    return addressed(rows, columns, pairs=pairs.astype(np.int32), **changes)
+
+
+def random_pairs(rows: int, columns: int, count: int = 200) -> np.ndarray:
+    """Pairs whose relation is that of the addresses in `addressed`, which grow along the rows."""
+    random = np.random.default_rng(5)
+    u, v = random.integers(0, columns, (2, count)), random.integers(0, rows, (2, count))
+    address = v * columns + u
+    relation = np.sign(address[0] - address[1])
+    return np.stack([u[0], v[0], u[1], v[1], relation], 1).astype(np.int32)
+
+
+def order_shown(sample: Sample) -> np.ndarray:
+    """Read from the label which point of each pair is farther."""
+    assert sample.pairs is not None
+    u1, v1, u2, v2, _ = sample.pairs.T
+    return np.sign(sample.target[v1, u1] - sample.target[v2, u2])
+
+
 def rays(camera: Intrinsics, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     return np.stack([(columns - camera.cx) / camera.fx, (rows - camera.cy) / camera.fy])
 
@@ -82,7 +106,7 @@ def ray_change(before: Sample, after: Sample) -> np.ndarray:
 
 
 def equal(a: Sample, b: Sample) -> bool:
-    arrays = ("image", "target", "valid", "sky", "planes", "sigma")
+    arrays = ("image", "target", "valid", "sky", "planes", "sigma", "pairs")
     same = all(np.array_equal(getattr(a, name), getattr(b, name)) for name in arrays)
     return same and a.intrinsics == b.intrinsics
 
@@ -275,6 +299,68 @@ def test_a_single_valid_pixel_survives_every_augmentation(row: int, column: int,
     after = augment(addressed(96, 128, valid=valid), options, seed=0, epoch=0, index=index)
     assert after.valid.any()
     assert set(after.target[after.valid]) == {1.0 + row * 128 + column}
+
+
+def test_pairs_follow_their_points_through_crop_and_mirror() -> None:
+    before = addressed(30, 40, pairs=random_pairs(30, 40))
+    for after in (crop(before, 4, 7, 20, 25), mirror(before), mirror(crop(before, 4, 7, 20, 25))):
+        assert after.pairs is not None
+        np.testing.assert_array_equal(order_shown(after), after.pairs[:, 4])
+    assert equal(mirror(mirror(before)), before)
+
+
+def test_crop_keeps_exactly_the_pairs_with_both_points_inside() -> None:
+    pairs = np.array([[7, 4, 31, 23, 1], [6, 4, 20, 20, 1], [20, 20, 32, 5, 1], [20, 24, 9, 9, 0]], np.int32)
+    after = crop(addressed(30, 40, pairs=pairs), 4, 7, 20, 25)
+    np.testing.assert_array_equal(after.pairs, [[0, 0, 24, 19, 1]])
+    assert crop(addressed(30, 40, pairs=pairs[1:]), 4, 7, 20, 25).pairs.shape == (0, 5)  # type: ignore[union-attr]
+    with pytest.raises(BadSample, match="made/0: pairs: no pair of points"):
+        crop(ordinal(30, 40, pairs[1:]), 4, 7, 20, 25)
+
+
+@given(size=sizes, new=sizes)
+@settings(max_examples=40, deadline=None)
+def test_resized_points_go_to_the_pixel_that_their_centre_falls_into(
+    size: tuple[int, int], new: tuple[int, int]
+) -> None:
+    pairs = random_pairs(*size, count=50)
+    after = resize(addressed(*size, pairs=pairs), *new).pairs
+    expected = []
+    for u1, v1, u2, v2, relation in pairs.tolist():
+        first, second = (
+            (math.floor((u + 0.5) * new[1] / size[1] + 1e-9), math.floor((v + 0.5) * new[0] / size[0] + 1e-9))
+            for u, v in ((u1, v1), (u2, v2))
+        )
+        if first != second:
+            expected.append([*first, *second, relation])
+    if new == size:
+        expected = pairs.tolist()
+    np.testing.assert_array_equal(after, np.array(expected, np.int32).reshape(-1, 5))
+
+
+@given(
+    points=st.tuples(st.integers(0, 95), st.integers(0, 127), st.integers(0, 95), st.integers(0, 127)),
+    index=st.integers(0, 100),
+    shape=st.sampled_from([(12, 16), (20, 7), (96, 128), (200, 50)]),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_single_pair_survives_every_augmentation(
+    points: tuple[int, ...], index: int, shape: tuple[int, int]
+) -> None:
+    v1, u1, v2, u2 = points
+    if (u1, v1) == (u2, v2):
+        return
+    sample = ordinal(96, 128, np.array([[u1, v1, u2, v2, 1], [3, 3, 3, 3, 0]]))
+    options = replace(STILL, height=shape[0], width=shape[1], max_scale=4.0)
+    after = augment(sample, options, seed=0, epoch=0, index=index)
+    assert after.size == shape
+    assert after.pairs is not None
+    assert 1 in after.pairs[:, 4]
+
+
+def test_pairs_of_points_with_themselves_are_nothing_to_learn_from() -> None:
+    with pytest.raises(BadSample, match="pairs: every pair is one of a point with itself"):
+        augment(ordinal(96, 128, np.array([[3, 3, 3, 3, 0]])), STILL, seed=0, epoch=0, index=0)
 
 
 def naive_jitter(image: np.ndarray, options: AugmentOptions, random: np.random.Generator) -> np.ndarray:

@@ -22,6 +22,7 @@ from tests.store.helpers import (
     BuggySource,
     ChoosySource,
     DyingSource,
+    PairSource,
     PlainFileSource,
     TinySource,
     make_raw,
@@ -57,7 +58,7 @@ def test_a_prepared_set_holds_every_sample_in_the_order_of_the_source(raw, tmp_p
 def test_root_record_says_what_the_set_was_made_from(raw, tmp_path):
     prepare(TinySource(raw), tmp_path / "out", size=(8, 8))
     info = json.loads((tmp_path / "out" / "index.json").read_text())
-    assert (info["schema"], info["name"], info["count"], info["size"]) == (1, "tiny", 9, [8, 8])
+    assert (info["schema"], info["name"], info["count"], info["size"]) == (2, "tiny", 9, [8, 8])
     assert info["card"]["kind"] == "METRIC_DEPTH"
     assert info["card"]["quality"] == "HIGH"
     assert info["options"]["codec"] == {"image": "jpeg", "label": "code16"}
@@ -121,6 +122,45 @@ def test_other_options_are_refused_by_name_and_replace_the_set_only_when_asked(r
     prepare(TinySource(raw), tmp_path / "out", overwrite=True, **change)
     prepare(TinySource(raw), tmp_path / "fresh", **change)
     assert tree(tmp_path / "out") == tree(tmp_path / "fresh")
+
+
+def test_a_set_of_an_older_version_is_refused_by_name_and_replaced_only_when_asked(raw, tmp_path):
+    out = tmp_path / "out"
+    prepare(TinySource(raw), out)
+    fresh = tree(out)
+    body = json.loads((out / "index.json").read_text())
+    del body["proof"]
+    (out / "index.json").write_bytes(pack_record({**body, "schema": 1}))
+    with pytest.raises(StorageError, match=r"schema: has schema 1, this version reads 2; .*--overwrite"):
+        prepare(TinySource(raw), out)
+    prepare(TinySource(raw), out, overwrite=True)
+    assert tree(out) == fresh
+
+
+def test_shards_of_an_older_version_are_not_taken_over(raw, tmp_path):
+    out = tmp_path / "out"
+    prepare(TinySource(raw), out, shard_mb=6)
+    fresh = tree(out)
+    (out / "index.json").unlink()
+    record = json.loads((out / "00000.json").read_text())
+    del record["proof"]
+    for column in ("offsets", "lengths", "crc32"):
+        record["samples"][column] = [row[:6] for row in record["samples"][column]]
+    (out / "00000.json").write_bytes(pack_record({**record, "schema": 1}))
+    prepare(TinySource(raw), out, shard_mb=6)
+    assert tree(out) == fresh
+    assert len(list(ShardSet(out))) == 9
+
+
+def test_pairs_of_points_are_kept_and_a_sample_that_loses_all_is_skipped(raw, tmp_path):
+    report = prepare(PairSource(raw, name="web"), tmp_path / "out", size=(6, 8), max_bad_fraction=0.2)
+    assert [(skip.key, skip.reason) for skip in report.skipped] == [
+        ("008", "pairs: no pair of points: nothing to learn from")
+    ]
+    for sample in ShardSet(tmp_path / "out"):
+        assert sample.kind.name == "ORDINAL"
+        # 12 x 16 pixels halve to 6 x 8; the two neighbours at columns 4 and 5 meet in one pixel.
+        assert sample.pairs.tolist() == [[0, 0, 7, 5, 1], [1, 1, 6, 2, -1]]
 
 
 @pytest.mark.parametrize("names", [["index.json"], ["00000.json", "00001.json"], ["00000.h5", "00007.h5"]])

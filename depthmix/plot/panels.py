@@ -16,6 +16,7 @@ from depthmix.plot.colour import (
     thicken,
 )
 from depthmix.plot.compare import Comparison, compare
+from depthmix.plot.pairs import draw_pairs, wrong_pairs
 from depthmix.plot.words import label_unit, short_kind
 from depthmix.sample import DEPTH_KINDS, LabelKind, Sample
 
@@ -34,11 +35,13 @@ class Panel:
 
 
 def sample_panels(sample: Sample) -> list[Panel]:
-    """Make the panels that a sample can bear: image, label, validity, planes, normals."""
+    """Make the panels that a sample can bear: image, label, validity, pairs, planes, normals."""
     panels = [Panel(sample.image, "image")]
-    if sample.kind is not LabelKind.NONE:
+    if sample.valid.any():
         panels.append(_label(sample))
         panels.append(Panel(colour_valid(sample.valid, sample.sky), "valid (green), unknown, sky (blue)"))
+    if sample.pairs is not None and len(sample.pairs):
+        panels.append(_pairs(sample))
     if (sample.planes > 0).any():
         panels.append(_planes(sample))
     found = sample_normals(sample)
@@ -57,10 +60,12 @@ def strip_panels(
         depth: predicted depth, everywhere positive; None leaves the two panels out.
         metric: whether `depth` is in metres; if not it is fitted to the label by scale and shift.
     """
-    label = _planes(sample) if sample.kind is LabelKind.NONE else _label(sample)
-    panels = [Panel(sample.image, "image"), label]
+    draw = {LabelKind.NONE: _planes, LabelKind.ORDINAL: _pairs}.get(sample.kind, _label)
+    panels = [Panel(sample.image, "image"), draw(sample)]
     if depth is None:
         return panels
+    if sample.kind is LabelKind.ORDINAL:
+        return [*panels, _without_label(1 / np.asarray(depth, np.float64)), _wrong_order(sample, depth)]
     found = compare(sample, depth, metric=metric)
     return [*panels, _prediction(sample, found), _error(found)]
 
@@ -73,12 +78,12 @@ def sample_normals(
         return None
     import torch  # half a second: labels without a camera are drawn without
 
-    from depthmix.geometry import normals, unproject
+    from depthmix.geometry import normals
 
     camera = sample.intrinsics
     row = torch.tensor([[camera.fx, camera.fy, camera.cx, camera.cy]])
     valid = torch.from_numpy(sample.valid[None, None])
-    found, good = normals(unproject(torch.from_numpy(sample.target[None, None]), row), valid)
+    found, good = normals(torch.from_numpy(sample.target[None, None]), row, valid)
     return found[0].numpy(), good[0, 0].numpy()
 
 
@@ -106,15 +111,33 @@ def _planes(sample: Sample) -> Panel:
     return Panel(colour_planes(sample.planes), f"{count} plane{'' if count == 1 else 's'}")
 
 
+def _pairs(sample: Sample) -> Panel:
+    assert sample.pairs is not None
+    title = f"{len(sample.pairs)} pairs: orange nearer, purple farther"
+    return Panel(draw_pairs(sample.image, sample.pairs), title)
+
+
+def _wrong_order(sample: Sample, depth: Float32[np.ndarray, "h w"]) -> Panel:
+    assert sample.pairs is not None
+    wrong, ordered = wrong_pairs(depth, sample.pairs)
+    title = f"error: order wrong in {int(wrong.sum())} of {ordered} pairs"
+    return Panel(draw_pairs(sample.image, sample.pairs[wrong]), title)
+
+
 def _prediction(sample: Sample, found: Comparison) -> Panel:
-    everywhere = np.ones(found.values.shape, np.bool_)
     if sample.kind is LabelKind.NONE:
-        low, high = fair_range(found.values, everywhere)
-        scale = Scale(low, high, "1/z, own scale", colours="magma")
-        return Panel(_coloured(found.values, everywhere, scale), "prediction, inverse depth", scale)
-    scale = label_scale(sample)
+        return _without_label(found.values)
+    scale, everywhere = label_scale(sample), np.ones(found.values.shape, np.bool_)
     words = "scale and shift fitted" if found.fitted else "as predicted"
     return Panel(_coloured(found.values, everywhere, scale), f"prediction, {words}", scale)
+
+
+def _without_label(inverse: Float[np.ndarray, "h w"]) -> Panel:
+    """Colour a prediction that no label gives a scale to."""
+    everywhere = np.ones(inverse.shape, np.bool_)
+    low, high = fair_range(inverse, everywhere)
+    scale = Scale(low, high, "1/z, own scale", colours="magma")
+    return Panel(_coloured(inverse, everywhere, scale), "prediction, inverse depth", scale)
 
 
 def _error(found: Comparison) -> Panel:

@@ -50,5 +50,5 @@ def tier_words(quality: Quality) -> str:
 def sample_title(sample: Sample) -> str:
     """Write one line with name, tier, kind, unit and the share of valid pixels."""
     unit = f" in {label_unit(sample.kind)}" if sample.kind in DEPTH_KINDS else ""
-    share = "" if sample.kind is LabelKind.NONE else f", {sample.valid.mean():.1%} valid"
+    share = f", {sample.valid.mean():.1%} valid" if sample.valid.any() else ""
     return f"{sample.name}: {tier_words(sample.quality)}, {kind_words(sample.kind)}{unit}{share}"

@@ -185,6 +185,14 @@ def _existing(out: Path, metadata: dict[str, Any], fingerprint: str, overwrite: 
         problems = existing.verify()
     except CorruptShard as error:
         problems = [str(error)]
+    except StorageError as error:
+        if error.field != "schema":
+            raise
+        if not overwrite:
+            hint = "choose another folder, or replace the set with --overwrite (overwrite=True)"
+            raise StorageError(error.reason, file=error.file, field=error.field, hint=hint) from error
+        remove_set(out)
+        return None
     else:
         parts = {
             "raw files": existing.info["fingerprint"],

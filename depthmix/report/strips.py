@@ -104,10 +104,12 @@ def _facts(sample: Sample) -> str:
     """Say size, range and camera of a sample in one line."""
     height, width = sample.size
     parts = [f"{width} x {height} pixels"]
-    if sample.kind is not LabelKind.NONE:
+    if sample.valid.any():
         low, high = (format_number(float(end(sample.target[sample.valid]))) for end in (np.min, np.max))
         unit = " m" if sample.kind is LabelKind.METRIC_DEPTH else ""
         parts.append(f"label from {low} to {high}{unit}")
+    if sample.pairs is not None:
+        parts.append(f"{len(sample.pairs)} pairs of points")
     camera = sample.intrinsics
     parts.append("camera not known" if camera is None else f"focal length {camera.fx:.1f} px")
     return ", ".join(parts)

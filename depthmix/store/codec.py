@@ -20,19 +20,22 @@ __all__ = [
     "decode_image",
     "decode_log16",
     "decode_mask",
+    "decode_pairs",
     "decode_plain",
     "encode_affine16",
     "encode_fields",
     "encode_image",
     "encode_log16",
     "encode_mask",
+    "encode_pairs",
     "encode_plain",
     "log16_error",
 ]
 
-FIELDS: Final = ("image", "target", "valid", "sky", "planes", "sigma")
+FIELDS: Final = ("image", "target", "valid", "sky", "planes", "sigma", "pairs")
 STEPS: Final = 65534  # code 0 means "not valid", codes 1..65535 span the range in 65534 steps
 RANGE: Final = struct.Struct("<ff")  # smallest and largest valid value, in front of the codes
+PAIR_BYTES: Final = 20  # u1, v1, u2, v2 and the relation, 4 bytes each
 JPEG_FRAMES: Final = (0xC0, 0xC1, 0xC2)  # baseline, extended and progressive, all that libjpeg decodes
 JPEG_SKIPPED: Final = (0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0))  # tables, comments, application data
 
@@ -71,6 +74,7 @@ def encode_fields(sample: Sample, options: CodecOptions) -> dict[str, bytes]:
         "sigma": b""
         if sample.sigma is None
         else _encode_label(sample.sigma, sample.valid, LabelKind.METRIC_DEPTH, options),
+        "pairs": b"" if sample.pairs is None else encode_pairs(sample.pairs),
     }
 
 
@@ -89,6 +93,7 @@ def decode_fields(
         "sky": lambda blob: decode_mask(blob, size),
         "planes": lambda blob: decode_plain(blob, size, np.dtype(np.int32)),
         "sigma": lambda blob: _decode_label(blob, size, LabelKind.METRIC_DEPTH, options) if blob else None,
+        "pairs": lambda blob: decode_pairs(blob, size) if blob else None,
     }
     decoded: dict[str, np.ndarray | None] = {}
     for field in FIELDS:
@@ -214,6 +219,26 @@ def decode_mask(blob: Blob, size: Size) -> Bool[np.ndarray, "h w"]:
     count = size[0] * size[1]
     bits = _decompress(blob, ((count + 7) // 8,), np.dtype(np.uint8))
     return np.unpackbits(bits, count=count).view(np.bool_).reshape(size)
+
+
+def encode_pairs(pairs: Int32[np.ndarray, "p 5"]) -> bytes:
+    """Encode ordinal relations as plain little-endian numbers: few, next to an image."""
+    return pairs.astype("<i4").tobytes()
+
+
+def decode_pairs(blob: Blob, size: Size) -> Int32[np.ndarray, "p 5"]:
+    """Decode `encode_pairs`.
+
+    Raises:
+        CorruptShard: not whole pairs, or points outside an image of height and width `size`.
+    """
+    if len(blob) % PAIR_BYTES:
+        raise CorruptShard(f"{len(blob)} bytes are no whole number of pairs")
+    pairs = np.frombuffer(blob, "<i4").reshape(-1, 5).astype(np.int32)
+    height, width = size
+    if (pairs < [0, 0, 0, 0, -1]).any() or (pairs >= [width, height, width, height, 2]).any():
+        raise CorruptShard(f"points must lie inside {height} x {width} pixels, relations in -1 .. 1")
+    return pairs
 
 
 def _encode_label(values: np.ndarray, valid: np.ndarray, kind: LabelKind, options: CodecOptions) -> bytes:

@@ -14,7 +14,7 @@ from depthmix.store.codec import FIELDS
 
 __all__ = ["SCHEMA", "EncodedSample", "ShardIndex", "build_shard", "shard_name"]
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2  # 2: a field for pairs of points
 MAX_PIXELS: Final = 64 << 20
 
 
@@ -41,9 +41,9 @@ class ShardIndex:
         keys: key per sample.
         sizes: height and width, [n 2].
         cameras: fx, fy, cx, cy, NaN where unknown, [n 4].
-        lengths: bytes per field in the order of `FIELDS`, [n 6]; 0 = the field is absent.
-        offsets: first byte per field, counted from the start of the file, [n 6].
-        crc32: checksum per field, [n 6].
+        lengths: bytes per field in the order of `FIELDS`, [n 7]; 0 = the field is absent.
+        offsets: first byte per field, counted from the start of the file, [n 7].
+        crc32: checksum per field, [n 7].
         digests: sha256 over the bytes of each sample, as hexadecimal text.
     """
 
@@ -97,7 +97,8 @@ class ShardIndex:
         return index
 
     def _check(self, file_size: int) -> None:
-        widths = {"sizes": 2, "cameras": 4, "offsets": 6, "lengths": 6, "crc32": 6}
+        fields = len(FIELDS)
+        widths = {"sizes": 2, "cameras": 4, "offsets": fields, "lengths": fields, "crc32": fields}
         for name, width in widths.items():
             shape = getattr(self, name).shape
             if shape != (len(self.keys), width):

@@ -159,8 +159,8 @@ class ShardWriter:
         except CorruptShard as error:
             log.warning("%s; the shard is written again", error)
             return 0
-        if record.get("metadata") != self.metadata:
-            log.info("%s: not taken over, it was made with other options", path)
+        if (record.get("schema"), record.get("metadata")) != (SCHEMA, self.metadata):
+            log.info("%s: not taken over, it was made by another version or with other options", path)
             return 0
         inputs = fingerprints[: record["inputs"]]
         same_inputs = len(inputs) == record["inputs"] and combine(inputs) == record["fingerprint"]

@@ -59,6 +59,12 @@ def test_planes_bear_only_flatness():
     assert borne(PLANES) == ({"planarity_rms"}, set())
 
 
+def test_pairs_of_points_bear_no_measure():
+    batch = random_batch([PLANES])
+    ordinal = Batch(**{**batch.__dict__, "kind": torch.full_like(batch.kind, int(LabelKind.ORDINAL))})
+    assert measure(prediction_for(ordinal), ordinal).isnan().all()
+
+
 def test_depth_of_unknown_scale_is_never_read_in_metres():
     none, affine = borne(SFM)
     assert none == set()

@@ -17,8 +17,9 @@ from depthmix.plot import (
     strip_panels,
 )
 from depthmix.plot.figures import format_number
+from depthmix.plot.pairs import EQUAL, FARTHER, NEARER, draw_pairs
 from depthmix.sample import Intrinsics, LabelKind
-from tests.plot.scenes import CAMERA, HEIGHT, WIDTH, corner, corner_depth
+from tests.plot.scenes import CAMERA, HEIGHT, PAIRS, WIDTH, corner, corner_depth
 
 
 def draw(figure):
@@ -37,6 +38,7 @@ def test_the_title_says_name_tier_kind_unit_and_share():
     title = sample_title(corner())
     assert title == "demo/corner: high quality, metric depth in m, 83.3% valid"
     assert sample_title(corner(LabelKind.NONE)).endswith("no depth, plane instances only")
+    assert sample_title(corner(LabelKind.ORDINAL)).endswith("pairs of points, which is nearer")
     assert "scale and shift" in sample_title(corner(LabelKind.AFFINE_DISPARITY))
 
 
@@ -52,6 +54,11 @@ def test_panels_appear_only_where_a_sample_can_bear_them():
     titles = [panel.title.split(":")[0] for panel in sample_panels(corner())]
     assert titles == ["image", "metric depth", "valid (green), unknown, sky (blue)", "2 planes", "normals"]
     assert [p.title for p in sample_panels(corner(LabelKind.NONE))] == ["image", "2 planes"]
+    assert [p.title.split(":")[0] for p in sample_panels(corner(LabelKind.ORDINAL))] == [
+        "image",
+        "3 pairs",
+        "2 planes",
+    ]
     assert "normals" not in str(sample_panels(corner(LabelKind.AFFINE_DISPARITY)))
 
 
@@ -68,6 +75,30 @@ def test_a_strip_says_whether_the_prediction_was_fitted():
 def test_label_and_prediction_share_one_scale():
     _, label, prediction, _ = strip_panels(corner(), 3 * corner_depth(), metric=True)
     assert label.scale == prediction.scale
+
+
+def test_the_nearer_point_of_a_pair_is_orange_and_the_farther_one_purple():
+    shown = draw_pairs(np.zeros((HEIGHT, WIDTH, 3), np.uint8), PAIRS)
+    assert tuple(shown[22, 3]) == tuple(shown[20, 25]) == NEARER
+    assert tuple(shown[6, 5]) == FARTHER
+    assert tuple(shown[5, 10]) == EQUAL
+
+
+def test_a_strip_of_pairs_counts_those_whose_predicted_order_is_wrong():
+    sample = corner(LabelKind.ORDINAL)
+    for depth, wrong in ((corner_depth(), 0), (1 / corner_depth(), 2)):
+        titles = [panel.title for panel in strip_panels(sample, depth)]
+        assert titles[1:] == [
+            "3 pairs: orange nearer, purple farther",
+            "prediction, inverse depth",
+            f"error: order wrong in {wrong} of 2 pairs",
+        ]
+
+
+def test_of_many_pairs_forty_are_drawn():
+    many = np.tile(np.array([[0, 0, 0, 0, 1]], np.int32), (5000, 1))
+    many[:, 2] = np.arange(5000) % WIDTH
+    assert draw_pairs(np.zeros((HEIGHT, WIDTH, 3), np.uint8), many).any()
 
 
 def test_a_sparse_label_is_thickened_for_display_and_says_so():

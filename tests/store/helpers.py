@@ -81,6 +81,17 @@ class PlainFileSource(TinySource):
         return super().read(key)
 
 
+class PairSource(TinySource):
+    """Know only which of two points is nearer; the last sample has one pair, of neighbours."""
+
+    card = SourceCard("web", Quality.LOW, LabelKind.ORDINAL, "", "none", "", "CC0-1.0", "nobody")
+
+    def read(self, key: str) -> Sample:
+        image = np.full((*SIZE, 3), int(key), np.uint8)
+        pairs = np.array([[0, 0, 15, 11, 1], [2, 3, 12, 4, -1], [4, 4, 5, 4, 0]], np.int32)
+        return self.sample(key, image=image, pairs=pairs[2:] if key == self.keys()[-1] else pairs)
+
+
 class BuggySource(TinySource):
     """Hold a mistake in the adapter itself, which no list of bad samples may hide."""
 

@@ -131,14 +131,17 @@ def test_jpeg_keeps_full_colour_resolution():
     assert np.abs(decoded.astype(int) - image).max() < 40
 
 
+PAIRS = np.array([[0, 0, 15, 11, 1], [3, 4, 5, 6, -1], [7, 7, 8, 8, 0]], np.int32)
+
+
 @pytest.mark.parametrize("image", ["jpeg", "png"])
 @pytest.mark.parametrize("label", ["code16", "float32"])
 def test_a_whole_sample_comes_back(tmp_path, image, label):
-    sample = TinySource(make_raw(tmp_path, 1)).read("000")
+    sample = TinySource(make_raw(tmp_path, 1)).read("000").replaced(pairs=PAIRS)
     options = CodecOptions(image=image, label=label)
     fields = decode_fields(encode_fields(sample, options), sample.size, sample.kind, options)
     assert tuple(fields) == FIELDS
-    for name in ("valid", "sky", "planes"):
+    for name in ("valid", "sky", "planes", "pairs"):
         assert (fields[name] == getattr(sample, name)).all()
     for name in ("target", "sigma"):
         exact, tolerance = getattr(sample, name), 0 if label == "float32" else 5e-5
@@ -151,9 +154,10 @@ def test_absent_fields_take_no_bytes(tmp_path):
     sample = TinySource(make_raw(tmp_path, 1)).read("000")
     bare = sample.replaced(sigma=None, sky=np.zeros_like(sample.sky), planes=np.zeros_like(sample.planes))
     blobs = encode_fields(bare, CodecOptions())
-    assert [name for name in FIELDS if not blobs[name]] == ["sky", "planes", "sigma"]
+    assert [name for name in FIELDS if not blobs[name]] == ["sky", "planes", "sigma", "pairs"]
     fields = decode_fields(blobs, bare.size, bare.kind, CodecOptions())
     assert fields["sigma"] is None
+    assert fields["pairs"] is None
     assert not fields["planes"].any()
 
 
@@ -164,7 +168,7 @@ def test_negative_values_of_an_affine_disparity_survive():
 
 
 def test_damaged_bytes_end_in_an_error_that_names_the_field(tmp_path):
-    sample = TinySource(make_raw(tmp_path, 1)).read("000")
+    sample = TinySource(make_raw(tmp_path, 1)).read("000").replaced(pairs=PAIRS)
     for options in (CodecOptions(), CodecOptions(image="png", label="float32")):
         blobs = encode_fields(sample, options)
         for name in FIELDS:
@@ -172,6 +176,14 @@ def test_damaged_bytes_end_in_an_error_that_names_the_field(tmp_path):
                 with pytest.raises(CorruptShard) as caught:
                     decode_fields({**blobs, name: damaged}, sample.size, sample.kind, options)
                 assert caught.value.field == name
+
+
+@pytest.mark.parametrize(
+    "pair", [[16, 0, 0, 0, 1], [0, 0, 0, 12, 1], [-1, 0, 0, 0, 1], [0, 0, 1, 1, 2], [0, 0, 1, 1, -2]]
+)
+def test_pairs_outside_the_image_or_without_a_meaning_are_refused(pair):
+    with pytest.raises(CorruptShard, match="points must lie inside 12 x 16 pixels"):
+        codec.decode_pairs(codec.encode_pairs(np.array([pair], np.int32)), (12, 16))
 
 
 @pytest.mark.parametrize("bounds", [(-1.0, 5.0), (0.0, 5.0), (5.0, 1.0), (1.0, np.inf), (np.nan, 1.0)])

@@ -81,7 +81,7 @@ def test_card_and_record_are_there(root, source):
     assert (shards.card["kind"], shards.card["quality"]) == (LabelKind.METRIC_DEPTH, Quality.HIGH)
     assert shards.info["skipped"] == []
     assert shards.info["count"] == COUNT
-    assert shards.info["schema"] == 1
+    assert shards.info["schema"] == 2
 
 
 def test_a_set_is_pickled_without_open_files_and_small(root):
@@ -355,7 +355,9 @@ def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_for(root, name):
     assert any(name in problem for problem in ShardSet(root).verify())
 
 
-def test_a_newer_schema_is_refused_by_name(root):
-    reseal(root, lambda body: body.update(schema=2))
-    with pytest.raises(StorageError, match="has schema 2, this version reads 1; update depthmix"):
+@pytest.mark.parametrize("schema", [1, 3])
+def test_an_older_or_newer_schema_is_refused_by_name(root, schema):
+    reseal(root, lambda body: body.update(schema=schema))
+    reason = f"has schema {schema}, this version reads 2; update depthmix or prepare the source again"
+    with pytest.raises(StorageError, match=reason):
         ShardSet(root)

@@ -85,14 +85,14 @@ def test_unknown_camera_stays_unknown(samples):
 @pytest.mark.parametrize(
     ("column", "value", "reason"),
     [
-        ("offsets", [[-1] * 6], "`offsets` must stay inside"),
-        ("lengths", [[1 << 40] * 6], "`offsets` must stay inside"),
+        ("offsets", [[-1] * 7], "`offsets` must stay inside"),
+        ("lengths", [[1 << 40] * 7], "`offsets` must stay inside"),
         ("lengths", [[1, 2]], "`lengths` must have shape"),
         ("sizes", [[0, 4]], "`sizes` must hold 1 to"),
         ("sizes", [[1 << 20, 1 << 20]], "`sizes` must hold 1 to"),
         ("sizes", [[1 << 32, 1 << 32]], "`sizes` must hold 1 to"),
         ("keys", [7], "`keys` must be text"),
-        ("crc32", [[0] * 5], "`crc32` must have shape"),
+        ("crc32", [[0] * 6], "`crc32` must have shape"),
         ("digests", [], "`digests` must have 1 entries"),
     ],
 )
@@ -104,7 +104,7 @@ def test_an_index_that_points_outside_or_does_not_fit_is_refused(encoded, column
 
 def test_an_index_whose_numbers_would_wrap_is_refused(encoded):
     image, index = build_shard(encoded[:1], {})
-    huge = [[2**63 - 1] * 6]
+    huge = [[2**63 - 1] * 7]
     with pytest.raises(ValueError, match="`offsets` must stay inside"):
         ShardIndex.from_plain({**index.to_plain(), "offsets": huge, "lengths": huge}, len(image))
 
