@@ -2,26 +2,43 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch import distributed as dist
 
+from depthmix.balance import (
+    MOST_TERMS,
+    min_norm_orthogonal,
+    min_norm_weights,
+    share_weights,
+    uncertainty_slopes,
+    uncertainty_weights,
+)
 from depthmix.batch import Batch
 from depthmix.errors import ConfigError
 from depthmix.losses.base import DepthLoss
 from depthmix.masked import at_least_float32
 from depthmix.prediction import Prediction
+from depthmix.pulls import Measured, combine, measure, with_gradients, world_size
 from depthmix.sources.base import SourceCard
-from depthmix.terms import Term, check_terms, must_be_known, term_problems
+from depthmix.terms import Term, check_terms, head_problems, must_be_known, term_problems
 
-__all__ = ["Objective", "ObjectiveValue", "Term", "check_terms", "term_problems"]
+__all__ = [
+    "ADAPTIVE",
+    "Balance",
+    "Objective",
+    "ObjectiveValue",
+    "Term",
+    "check_terms",
+    "head_problems",
+    "term_problems",
+]
 
-Balance = Literal["gradient", "none"]
+Balance = Literal["none", "gradient", "uncertainty", "pareto", "pareto_sources"]
 
-_SMALLEST_NORM = 1e-12  # below it a term is at its optimum and gets no say instead of amplified rounding
+ADAPTIVE = ("uncertainty", "pareto", "pareto_sources")  # balances that decide how much a term counts
 
 
 @dataclass(frozen=True)
@@ -33,6 +50,8 @@ class ObjectiveValue:
             one, scaled so that an average over ranks is right.
         terms: value of each term: mean over the rows of all ranks that carry it.
         gradients: norm of each term's own gradient at the prediction, over all ranks, before any weight.
+        weights: by how much each term's mean was multiplied in the gradient; with "pareto_sources" the sum
+            over the sources that carry it.
         per_row: value of each term on each row of this rank, 0 where not carried.
         carried: which rows carry which term.
         finite: whether value and gradient are finite on every rank.
@@ -41,6 +60,7 @@ class ObjectiveValue:
     loss: Float[Tensor, ""]
     terms: Float[Tensor, " k"]
     gradients: Float[Tensor, " k"]
+    weights: Float[Tensor, " k"]
     per_row: Float[Tensor, "k b"]
     carried: Bool[Tensor, "k b"]
     finite: Bool[Tensor, ""]
@@ -49,25 +69,45 @@ class ObjectiveValue:
 class Objective(nn.Module):
     """Route rows to terms, average each term over the rows that carry it, and balance the terms.
 
-    Every loss is differentiated at the prediction, on a detached copy; one backward pass then carries the
-    weighted sum of these gradients through the network. So the gradient norm of each term is known at no
-    extra cost, and rescaling a term costs one multiplication. Losses must not have trainable parameters.
+    Every loss is differentiated at the prediction (depth and heads, as one stack of maps), on a detached
+    copy; one backward pass then carries the weighted sum of these gradients through the network. So the
+    gradient norm of each term is known at no extra cost, and rescaling a term costs one multiplication.
+    Losses must not have trainable parameters.
 
-    All sums, counts and squared norms are reduced over ranks in one call, so the step does not depend on
-    how a global batch is spread over ranks, and a term may lack rows on some or all of them.
+    All sums, counts and products are reduced over ranks in one call, so the step does not depend on how a
+    global batch is spread over ranks, and a term may lack rows on some or all of them.
+
+    How much a term counts, besides its weight, is up to `balance`:
+
+    - "none": nothing besides. The weighted gradients are added as they are.
+    - "gradient": each term's gradient is first divided by its norm, so that a weight is the term's share of
+      the pull on the prediction: gradients of the loss families differ by a factor of 10 to 300, and change
+      with the contrast of the prediction. The norm is that of the present step: no state to resume, and a
+      low-contrast batch whose gradient explodes is tamed at once, where a running mean would let it pass.
+      A weight of 1 pulls as hard as the mean absolute error of log depth over the batch would.
+    - "uncertainty": by exp(-s), where each term's s is learned with the network; see `uncertainty_weights`.
+    - "pareto": by the weights of the shortest vector in the convex hull of the terms' gradients; see
+      `min_norm_weights`. Terms that share no rows are orthogonal at the prediction, and each then counts
+      1 over its squared norm: a term of large gradients next to nothing.
+    - "pareto_sources": the same over sources, which is how MiDaS uses it: the weighted sum of the terms over
+      the rows of one source is one objective. Sources never share rows, so it is
+      `min_norm_orthogonal`.
+
+    Convention: under both Pareto balances, the weights of terms multiply what is solved for: "pareto" uses
+    them after the solution, so that a larger weight is not evened out, and its step is sure to lower every
+    term only under equal weights; a term whose weight is 0 takes no part.
 
     Args:
         terms: the terms by name.
-        balance: "none" adds weight times gradient. "gradient" first divides each term's gradient by its
-            norm, so that a weight is the term's share of the pull on the prediction: gradients of the loss
-            families differ by a factor of 10 to 300, and change with the contrast of the prediction.
-            The norm is that of the present step: no state to resume, and a low-contrast batch whose
-            gradient explodes is tamed at once, where a running mean would let it pass. A weight of 1 pulls
-            as hard as the mean absolute error of log depth over the batch would.
+        balance: one of the above.
         cards: card of every source of the mix by name, in the order of `Batch.source`.
 
     Raises:
-        ConfigError: no terms, or a term names a source that is not in the mix.
+        ConfigError: no terms, too many for "pareto", a term names a source that is not in the mix, or there
+            are no cards for "pareto_sources".
+
+    Reference: Kendall, Gal and Cipolla (arXiv 1705.07115) for "uncertainty"; Sener and Koltun (arXiv
+    1810.04650), section 3.3 for the Pareto step at a shared representation, which here is the prediction.
     """
 
     def __init__(
@@ -77,18 +117,11 @@ class Objective(nn.Module):
         cards: Mapping[str, SourceCard] | None = None,
     ) -> None:
         super().__init__()
-        if not terms:
-            raise ConfigError("there must be at least one term", field="terms")
-        if balance not in ("gradient", "none"):
-            raise ConfigError(f'must be "gradient" or "none", got {balance!r}', field="balance")
         self.source_names = list(cards or {})
-        for name, term in terms.items():
-            if not name.isidentifier():
-                raise ConfigError(f"the name of a term must be an identifier, got {name!r}", field="terms")
-            for source in term.sources or ():
-                must_be_known(source, self.source_names, f"terms.{name}.sources")
+        _check(terms, balance, self.source_names)
         self.losses = nn.ModuleDict({name: term.loss for name, term in terms.items()})
         self.balance = balance
+        self.log_variances = nn.Parameter(torch.zeros(len(terms))) if balance == "uncertainty" else None
         self._terms = dict(terms)
         self._sparse = [i for i, card in enumerate((cards or {}).values()) if card.density == "sparse"]
 
@@ -102,16 +135,20 @@ class Objective(nn.Module):
         maps = prediction.maps
         carried = torch.stack([self.carries(name, batch) for name in self.names])
         per_row, pulls = self._differentiate(prediction, batch, carried, step)
-        sums, counts, squares, broken, pixels = _over_ranks(per_row, carried, pulls)
-        counts = counts.clamp_min(1)
-        terms, gradients = sums / counts, squares.sqrt() / counts
-        weights = terms.new_tensor([term.weight_at(step) for term in self._terms.values()])
+        groups = self._groups(batch)
+        found = measure(per_row, carried, pulls, groups, self.balance.startswith("pareto"))
+        weights = _constants([term.weight_at(step) for term in self._terms.values()], found.values)
+        factors = weights[:, None] * self._factors(found, weights)
         # DDP averages gradients over ranks, so each rank brings its part times the number of ranks.
-        shares = weights / counts * self._rescaling(gradients, pixels) * _world_size()
-        pull = torch.einsum("k,k...->...", shares.to(pulls.dtype), pulls)
-        total = (weights * terms).sum()
-        finite = (broken == 0) & total.isfinite()
-        return ObjectiveValue(_with_gradient(maps, pull, total), terms, gradients, per_row, carried, finite)
+        shares = (factors / found.counts * world_size()) @ groups
+        gradients = [(maps, combine(shares, pulls))]
+        if self.log_variances is not None:
+            gradients.append((self.log_variances, self._slopes(found, weights)))
+        total = (weights * found.values).sum()
+        finite = (found.broken == 0) & total.isfinite()
+        used = (factors * found.felt).sum(1)
+        loss = with_gradients(total, gradients)
+        return ObjectiveValue(loss, found.values, found.norms, used, per_row, carried, finite)
 
     def carries(self, name: str, batch: Batch) -> Bool[Tensor, " b"]:
         """Tell which rows the term learns from: its tiers and sources, and what its loss needs."""
@@ -126,7 +163,7 @@ class Objective(nn.Module):
 
     def _differentiate(
         self, prediction: Prediction, batch: Batch, carried: Bool[Tensor, "k b"], step: int
-    ) -> tuple[Float[Tensor, "k b"], Float[Tensor, "k b c h w"]]:
+    ) -> tuple[Float[Tensor, "k b"], list[Float[Tensor, "b c h w"]]]:
         """Evaluate each loss on a detached copy of the map, with the gradient of its sum over the rows."""
         leaf = at_least_float32(prediction.maps.detach()).requires_grad_()
         values, pulls = [], []
@@ -139,17 +176,65 @@ class Objective(nn.Module):
                 value = _on_rows(term.loss, view, batch, rows, step)
                 pulls.append(_gradient(value.sum(), leaf))
             values.append(value.detach())
-        return torch.stack(values), torch.stack(pulls)
+        return torch.stack(values), pulls
 
-    def _rescaling(self, gradients: Float[Tensor, " k"], pixels: Float[Tensor, ""]) -> Float[Tensor, " k"]:
-        if self.balance == "none":
-            return torch.ones_like(gradients)
-        felt = gradients > _SMALLEST_NORM
-        return torch.where(felt, 1 / (torch.where(felt, gradients, 1) * pixels.sqrt()), 0)
+    def _groups(self, batch: Batch) -> Float[Tensor, "g b"]:
+        """Mark the rows of each source where sources are balanced, else all rows as one group."""
+        if self.balance != "pareto_sources":
+            return torch.ones(1, len(batch), dtype=torch.float64, device=batch.source.device)
+        numbers = torch.arange(len(self.source_names), device=batch.source.device)
+        return (batch.source == numbers[:, None]).double()
+
+    def _factors(self, found: Measured, weights: Float[Tensor, " k"]) -> Float[Tensor, "k g"]:
+        """Return how much each term counts in each group of rows, besides its weight."""
+        if self.balance == "gradient":
+            return (share_weights(found.norms) / found.pixels.sqrt())[:, None]
+        if self.log_variances is not None:
+            return uncertainty_weights(self.log_variances.detach().double())[:, None]
+        if found.products is None:
+            return torch.ones_like(weights)[:, None]
+        if self.balance == "pareto":
+            products = found.products[0] / found.counts / found.counts.T
+            return min_norm_weights(products, weights > 0)[:, None]
+        means = (weights[:, None] / found.counts).T
+        squares = ((found.products @ means[:, :, None])[:, :, 0] * means).sum(1)
+        return min_norm_orthogonal(squares).expand(len(weights), -1)
+
+    def _slopes(self, found: Measured, weights: Float[Tensor, " k"]) -> Float[Tensor, " k"]:
+        """Return the gradient of the learned logarithms, equal on all ranks; 0 for a term without rows."""
+        assert self.log_variances is not None
+        slopes = uncertainty_slopes(self.log_variances.detach().double(), found.values)
+        return torch.where(found.felt[:, 0], weights * slopes, 0).to(self.log_variances.dtype)
+
+
+def _check(terms: Mapping[str, Term], balance: str, sources: Sequence[str]) -> None:
+    if not terms:
+        raise ConfigError("there must be at least one term", field="terms")
+    if balance not in get_args(Balance):
+        choices = ", ".join(f'"{choice}"' for choice in get_args(Balance))
+        raise ConfigError(f"must be one of {choices}, got {balance!r}", field="model.balance")
+    if balance == "pareto" and len(terms) > MOST_TERMS:
+        reason = f"'pareto' compares at most {MOST_TERMS} terms, got {len(terms)}"
+        raise ConfigError(reason, field="model.balance", hint="drop terms, or use 'pareto_sources'")
+    if balance == "pareto_sources" and not sources:
+        raise ConfigError("'pareto_sources' needs the cards of the sources", field="model.balance")
+    for name, term in terms.items():
+        if not name.isidentifier():
+            raise ConfigError(f"the name of a term must be an identifier, got {name!r}", field="terms")
+        for source in term.sources or ():
+            must_be_known(source, sources, f"terms.{name}.sources")
+
+
+def _constants(numbers: Sequence[float], like: Tensor) -> Float[Tensor, " k"]:
+    """Put numbers onto the device by kernels: a copy of a list would wait for it."""
+    return torch.stack([torch.full_like(like[0], number) for number in numbers])
 
 
 def _is_one_of(values: Tensor, choices: Sequence[int]) -> Bool[Tensor, " b"]:
-    return torch.isin(values, torch.tensor(choices, dtype=values.dtype, device=values.device))
+    found = torch.zeros_like(values, dtype=torch.bool)
+    for choice in choices:
+        found = found | (values == choice)
+    return found
 
 
 def _on_rows(
@@ -172,30 +257,3 @@ def _gradient(value: Float[Tensor, ""], leaf: Float[Tensor, "b c h w"]) -> Float
     if not value.requires_grad:  # a loss may return a constant where no row can bear it
         return torch.zeros_like(leaf)
     return torch.autograd.grad(value, leaf, materialize_grads=True)[0]
-
-
-def _over_ranks(
-    per_row: Float[Tensor, "k b"], carried: Bool[Tensor, "k b"], pulls: Float[Tensor, "k b c h w"]
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Add sums, counts, squared gradient norms, non-finite parts and pixels over ranks, in one call."""
-    sums, counts = per_row.double().sum(1), carried.double().sum(1)
-    squares = pulls.flatten(1).double().square().sum(1)
-    broken = (~(sums.isfinite() & squares.isfinite())).double().sum()
-    pixels = torch.full((), pulls[0, :, 0].numel(), dtype=torch.float64, device=pulls.device)
-    packed = torch.cat([sums, counts, squares, torch.stack([broken, pixels])])
-    if _world_size() > 1:
-        dist.all_reduce(packed)
-    sums, counts, squares = packed[:-2].view(3, len(per_row)).unbind()
-    return sums, counts, squares, packed[-2], packed[-1]
-
-
-def _world_size() -> int:
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
-
-
-def _with_gradient(
-    maps: Float[Tensor, "b c h w"], gradient: Float[Tensor, "b c h w"], value: Float[Tensor, ""]
-) -> Float[Tensor, ""]:
-    """Return a scalar that has `value`, and `gradient` with respect to `maps`."""
-    surrogate = (at_least_float32(maps) * gradient).sum()
-    return surrogate + (value - surrogate).detach()

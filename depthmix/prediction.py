@@ -55,7 +55,7 @@ class Prediction:
         """Name the channels of a network's output: log canonical depth, then the heads in their order."""
         if not heads:
             return cls(maps, intrinsics, focal_canonical)
-        depth, *others = maps.split(1, dim=1)
+        depth, *others = maps.chunk(maps.shape[1], dim=1)
         named = {HEADS[head]: channel for head, channel in zip(heads, others, strict=True)}
         return cls(depth, intrinsics, focal_canonical, **named)
 

@@ -1,10 +1,10 @@
 """Train, validate and test a depth network on mixed sources with Lightning."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -16,10 +16,10 @@ from depthmix import __version__
 from depthmix.batch import Batch
 from depthmix.errors import ConfigError, DepthmixError
 from depthmix.metrics import DepthMetrics, EvaluationSet, format_table, write_results
-from depthmix.objective import Objective, ObjectiveValue, Term, check_terms
-from depthmix.prediction import Prediction
+from depthmix.objective import ADAPTIVE, Balance, Objective, ObjectiveValue, Term, check_terms
+from depthmix.prediction import HEADS, Head, Prediction
 from depthmix.sources.base import SourceCard
-from depthmix.terms import learns_metres
+from depthmix.terms import head_problems, learns_metres, must_be_known
 from depthmix.train_log import TrainingFigures
 from depthmix.trained import Trained, load_trained, neutral_camera, predict_batch
 
@@ -30,23 +30,24 @@ LOWEST_RATE = 0.01  # part of the learning rate that is left at the end
 
 
 class DepthTask(LightningModule):
-    """Train a network that maps an image to one map of log canonical depth.
+    """Train a network that maps an image to log canonical depth, and to a map for each head.
 
     The datamodule names the sources: `source_names` and `cards` for training, `val_names`, `val_cards`,
     `test_names`, `test_cards` for evaluation, each in the order of its loaders.
 
     Args:
-        net: takes RGB in [0, 1] [b 3 h w] and gives log canonical depth [b 1 h w].
+        net: takes RGB in [0, 1] [b 3 h w] and gives log canonical depth and the heads [b 1+heads h w].
         terms: loss terms by name.
         focal_canonical: focal length in pixels of the canonical camera, near that of the training images.
         learning_rate: the highest rate; it warms up linearly and falls along a cosine to a hundredth.
         weight_decay: of AdamW, on weights but not on biases and norms.
         warmup_steps: steps until the highest rate; at most a tenth of the training.
-        balance: "gradient" makes the weight of a term its share of the pull on the prediction, "none" adds
-            the weighted losses as they are; see `Objective`.
+        balance: how much terms count besides their weights; see `Objective`.
+        heads: what the network predicts besides depth, in the order of its further channels.
 
     Raises:
-        ConfigError: a number is out of its range.
+        ConfigError: a number is out of its range, a term reads a head that the network lacks, or a head is
+            trained by no term.
     """
 
     def __init__(
@@ -57,18 +58,20 @@ class DepthTask(LightningModule):
         learning_rate: float = 2e-3,
         weight_decay: float = 0.01,
         warmup_steps: int = 100,
-        balance: Literal["gradient", "none"] = "gradient",
+        balance: Balance = "gradient",
+        heads: list[Head] | None = None,
     ) -> None:
         super().__init__()
         for name, value in {"focal_canonical": focal_canonical, "learning_rate": learning_rate}.items():
             if not 0 < value < math.inf:
                 raise ConfigError(f"must be positive, got {value}", field=f"model.{name}")
+        _check_heads(net, terms, heads or ())
         # From a configuration all arguments are plain; built in Python two of them hold modules, which a
         # checkpoint that loads without unpickling code cannot keep.
         self.save_hyperparameters(ignore=["net", "terms"])
         if "_instantiator" in self.hparams:
             self.save_hyperparameters()
-        self.net, self.terms, self.balance = net, terms, balance
+        self.net, self.terms, self.balance, self.heads = net, terms, balance, tuple(heads or ())
         self.focal_canonical = focal_canonical
         self.learning_rate, self.weight_decay, self.warmup_steps = learning_rate, weight_decay, warmup_steps
         self.image_size = (96, 128)  # of the training images, from the first batch on
@@ -88,31 +91,31 @@ class DepthTask(LightningModule):
             self.cards: dict[str, SourceCard] = {name: data.cards[name] for name in data.source_names}
             check_terms(self.terms, self.cards)
             self.objective = Objective(self.terms, self.balance, self.cards)
-            self.figures = TrainingFigures(list(self.terms), data.source_names)
+            self.figures = TrainingFigures(list(self.terms), data.source_names, self.balance in ADAPTIVE)
         if stage in ("fit", "validate"):
             self.val_metrics = DepthMetrics(_sets(data.val_names, data.val_cards))
         if stage == "test":
             self.test_metrics = DepthMetrics(_sets(data.test_names, data.test_cards))
 
-    def forward(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 1 h w"]:
-        """Predict log canonical depth.
+    def forward(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h w"]:
+        """Predict log canonical depth and the heads.
 
         Raises:
             ConfigError: the network gives a map of another shape.
         """
-        y: Tensor = self.net(image)
-        expected = (image.shape[0], 1, *image.shape[-2:])
-        if y.shape != expected:
-            reason = f"must give a map of shape {expected}, got {tuple(y.shape)}"
+        maps: Tensor = self.net(image)
+        expected = (image.shape[0], 1 + len(self.heads), *image.shape[-2:])
+        if maps.shape != expected:
+            reason = f"must give a map of shape {expected}, got {tuple(maps.shape)}"
             raise ConfigError(reason, field="model.net", hint="wrap it in a module that does")
-        return y
+        return maps
 
     def predict_rows(self, batch: Batch) -> Prediction:
         """Predict a batch; rows without a camera are seen through the canonical one."""
         height, width = batch.image.shape[-2:]
         neutral = neutral_camera(height, width, self.focal_canonical).to(batch.intrinsics)
         cameras = torch.where(batch.camera_known[:, None], batch.intrinsics, neutral)
-        return Prediction(self(batch.image_float), cameras, self.focal_canonical)
+        return Prediction.from_maps(self(batch.image_float), cameras, self.focal_canonical, self.heads)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of one mixed batch."""
@@ -179,6 +182,9 @@ class DepthTask(LightningModule):
             {"params": [p for p in weights if p.ndim > 1], "weight_decay": self.weight_decay},
             {"params": [p for p in weights if p.ndim <= 1], "weight_decay": 0.0},
         ]
+        # Only where there are some: checkpoints keep the groups.
+        learned = list(self.objective.parameters())
+        groups += [{"params": learned, "weight_decay": 0.0}] if learned else []
         # The fused form is three times faster on a CPU; elsewhere Lightning refuses to clip with it in fp16.
         fused = self.device.type == "cpu"
         optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, fused=fused)
@@ -195,6 +201,7 @@ class DepthTask(LightningModule):
             "version": __version__,
             "focal_canonical": float(self.focal_canonical),
             "net": self._net_spec(),
+            "heads": list(self.heads),
             "metric": learns_metres(self.terms, cards),
             "height": int(height),
             "width": int(width),
@@ -203,7 +210,11 @@ class DepthTask(LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up the count of skipped steps and the image size."""
+        """Take up the count of skipped steps and the image size; an evaluation needs no learned weights."""
+        weights, own = checkpoint["state_dict"], self.state_dict()
+        foreign = [key for key in weights if key.startswith("objective.") and key not in own]
+        for key in foreign:
+            del weights[key]
         facts = checkpoint.get("depthmix", {})
         self.skipped = facts.get("skipped", 0)
         self.image_size = (facts.get("height", 96), facts.get("width", 128))
@@ -252,6 +263,20 @@ def schedule(steps: float, warmup: int) -> Callable[[int], float]:
         return LOWEST_RATE + (1 - LOWEST_RATE) * (1 + math.cos(math.pi * done)) / 2
 
     return factor
+
+
+def _check_heads(net: nn.Module, terms: Mapping[str, Term], heads: Sequence[Head]) -> None:
+    for head in heads:
+        must_be_known(head, list(HEADS), "model.heads")
+    if len(set(heads)) < len(heads):
+        raise ConfigError(f"a head is named twice: {', '.join(heads)}", field="model.heads")
+    problems = head_problems(terms, heads)
+    if problems:
+        raise ConfigError("\n".join(problems))
+    outputs, wanted = getattr(net, "outputs", None), 1 + len(heads)
+    if isinstance(outputs, int) and outputs != wanted:
+        reason = f"gives {outputs} channels, but depth and heads [{', '.join(heads)}] are {wanted}"
+        raise ConfigError(reason, field="model.net", hint=f"set `outputs: {wanted}` in its init_args")
 
 
 def _sets(names: list[str], cards: Mapping[str, SourceCard]) -> list[EvaluationSet]:

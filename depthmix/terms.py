@@ -7,10 +7,11 @@ from typing import Literal
 
 from depthmix.errors import ConfigError
 from depthmix.losses.base import DepthLoss
+from depthmix.prediction import HEADS, Head
 from depthmix.sample import LabelKind, Quality
 from depthmix.sources.base import SourceCard
 
-__all__ = ["Term", "check_terms", "term_problems"]
+__all__ = ["Term", "check_terms", "head_problems", "term_problems"]
 
 _KIND_TEXT = {
     LabelKind.NONE: "no depth at all",
@@ -30,29 +31,37 @@ class Term:
         weight: share of the term; see `Objective` for what it means under each balance.
         tiers: qualities to learn from: weak, low, middle, high; None for all.
         sources: names of the sources to learn from; None for all.
-        ramp_steps: steps over which the weight grows linearly from 0.
+        start: optimiser step up to which the weight is 0.
+        end: step from which on the weight is whole; from `start` to there it grows linearly. None for a
+            jump at `start`.
 
     Raises:
-        ConfigError: a negative weight or ramp, or a tier that does not exist.
+        ConfigError: a negative weight or step, an end before the start, or a tier that does not exist.
     """
 
     loss: DepthLoss
     weight: float = 1.0
     tiers: list[str] | None = None
     sources: list[str] | None = None
-    ramp_steps: int = 0
+    start: int = 0
+    end: int | None = None
 
     def __post_init__(self) -> None:
-        for field in ("weight", "ramp_steps"):
+        for field in ("weight", "start", "end"):
             value = getattr(self, field)
-            if not 0 <= value < float("inf"):
+            if value is not None and not 0 <= value < float("inf"):
                 raise ConfigError(f"must be finite and not negative, got {value}", field=field)
+        if self.end is not None and self.end < self.start:
+            raise ConfigError(f"must not lie before `start` ({self.start}), got {self.end}", field="end")
         for tier in self.tiers or ():
             must_be_known(tier.lower(), [quality.name.lower() for quality in Quality], "tiers")
 
     def weight_at(self, step: int) -> float:
         """Return the weight at an optimiser step, ramp included."""
-        return self.weight * min(1.0, step / self.ramp_steps) if self.ramp_steps else self.weight
+        end = self.start if self.end is None else self.end
+        if step >= end:
+            return self.weight
+        return 0.0 if step <= self.start else self.weight * (step - self.start) / (end - self.start)
 
     @property
     def qualities(self) -> list[Quality]:
@@ -82,6 +91,28 @@ def term_problems(terms: Mapping[str, Term], cards: Mapping[str, SourceCard]) ->
         if not any(_learns(term, source, card) for term in terms.values()):
             reason = f"no term learns from it ({_describe(card)})"
             problems.append(f"sources.{source}: {reason}; add a term that can, or leave the source out")
+    return problems
+
+
+def head_problems(terms: Mapping[str, Term], heads: Sequence[Head]) -> list[str]:
+    """List, in one line each, heads that a term reads but the network lacks, and heads that none trains.
+
+    Args:
+        terms: the terms by name.
+        heads: channels that the network predicts besides depth.
+    """
+    problems = []
+    for name, term in terms.items():
+        for head in _heads_of(term):
+            if head not in heads:
+                wanted = ", ".join([*heads, head])
+                reason = f"{type(term.loss).__name__} needs the head {head!r}, which the network lacks"
+                problems.append(f"terms.{name}: {reason}; set `model.heads: [{wanted}]`, or drop the term")
+    trained = {head for term in terms.values() if term.weight > 0 for head in _heads_of(term)}
+    for head in heads:
+        if head not in trained:
+            reason = f"no term trains the head {head!r}"
+            problems.append(f"model.heads: {reason}; add a term whose loss does, or leave the head out")
     return problems
 
 
@@ -124,14 +155,22 @@ def _refusal(term: Term, source: str, card: SourceCard) -> Literal["choice", "la
 
 
 def _learns(term: Term, source: str, card: SourceCard) -> bool:
-    # A source of depth may have planes or not, its card does not say: a plane term alone is no use of it.
-    sure = "planes" not in term.loss.needs or card.kind is LabelKind.NONE
+    # A source of depth may have planes, pairs or sky or not, its card does not say: a term that needs them
+    # is by itself no use of it.
+    doubtful = term.loss.needs & {"planes", "pairs", "sky"}
+    sure = not doubtful or card.kind in (LabelKind.NONE, LabelKind.ORDINAL)
     return term.weight > 0 and sure and _refusal(term, source, card) is None
+
+
+def _heads_of(term: Term) -> list[Head]:
+    return [head for head in HEADS if head in term.loss.needs]
 
 
 def _wants(term: Term) -> str:
     if LabelKind.NONE in term.loss.accepts:
         return "needs " + " and ".join(sorted(term.loss.needs) or ["a label"])
+    if term.loss.accepts == {LabelKind.ORDINAL}:
+        return "needs ordinal pairs"
     metric = term.loss.accepts == frozenset({LabelKind.METRIC_DEPTH})
     dense = "dense " if "dense" in term.loss.needs else ""
     return f"needs {dense}metric depth" if metric else f"needs {dense}depth"

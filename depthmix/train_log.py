@@ -22,6 +22,7 @@ class TrainingFigures(Metric):
     Args:
         terms: names of the terms.
         sources: names of the sources in the order of `Batch.source`.
+        adaptive: whether the weights of the terms change by themselves, so that they are worth a column.
     """
 
     full_state_update = False
@@ -30,14 +31,15 @@ class TrainingFigures(Metric):
     sums: Float[Tensor, "k s"]
     counts: Float[Tensor, "k s"]
     gradients: Float[Tensor, " k"]
+    weights: Float[Tensor, " k"]
     felt: Float[Tensor, " k"]
     losses: Float[Tensor, "2"]
 
-    def __init__(self, terms: Sequence[str], sources: Sequence[str]) -> None:
+    def __init__(self, terms: Sequence[str], sources: Sequence[str], adaptive: bool = False) -> None:
         super().__init__()
-        self.terms, self.sources = list(terms), list(sources)
+        self.terms, self.sources, self.adaptive = list(terms), list(sources), adaptive
         shapes = {"sums": (len(terms), len(sources)), "counts": (len(terms), len(sources)), "losses": (2,)}
-        for name, shape in (shapes | {"gradients": (len(terms),), "felt": (len(terms),)}).items():
+        for name, shape in (shapes | dict.fromkeys(("gradients", "weights", "felt"), (len(terms),))).items():
             self.add_state(name, torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, value: ObjectiveValue, source: Int[Tensor, " b"]) -> None:
@@ -47,6 +49,7 @@ class TrainingFigures(Metric):
         self.counts.scatter_add_(1, index, value.carried.double())
         # These are global already; every rank adds the same, and the ratio below stays right.
         self.gradients += value.gradients
+        self.weights += torch.where(value.gradients > 0, value.weights, 0)
         self.felt += value.gradients > 0
         self.losses += torch.stack([value.loss.detach().double(), torch.ones_like(self.losses[0])])
 
@@ -57,12 +60,14 @@ class TrainingFigures(Metric):
             "terms": self.sums.sum(1) / self.counts.sum(1),
             "sources": self.sums / self.counts,
             "gradients": self.gradients / self.felt,
+            "weights": self.weights / self.felt,
         }
 
     def figures(self) -> dict[str, float]:
         """Name every average as the columns of the log, without those of which nothing was seen."""
         # torchmetrics makes a number of a vector with one entry.
-        shapes = {"loss": (), "terms": (-1,), "sources": (len(self.terms), -1), "gradients": (-1,)}
+        vectors = dict.fromkeys(("terms", "gradients", "weights"), (-1,))
+        shapes = {"loss": (), "sources": (len(self.terms), -1), **vectors}
         found: dict[str, Any] = {
             name: value.reshape(shapes[name]).tolist() for name, value in self.compute().items()
         }
@@ -70,6 +75,8 @@ class TrainingFigures(Metric):
         for k, term in enumerate(self.terms):
             named[f"train/terms/{term}"] = found["terms"][k]
             named[f"train/gradients/{term}"] = found["gradients"][k]
+            if self.adaptive:
+                named[f"train/weights/{term}"] = found["weights"][k]
             for s, source in enumerate(self.sources):
                 named[f"train/sources/{term}/{source}"] = found["sources"][k][s]
         return {name: value for name, value in named.items() if value == value}

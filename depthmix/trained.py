@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from depthmix.errors import ConfigError
-from depthmix.prediction import Prediction
+from depthmix.prediction import Head, Prediction
 
 __all__ = ["Trained", "load_trained", "neutral_camera", "predict_batch"]
 
@@ -25,12 +25,13 @@ class Trained:
     """Hold a network in eval mode with the facts that its predictions need.
 
     Args:
-        net: maps RGB in [0, 1] to log canonical depth.
+        net: maps RGB in [0, 1] to log canonical depth, and to a channel for each head.
         focal_canonical: focal length in pixels of the canonical camera.
         metric: whether a metric loss supervised it, so that its depth is in metres.
         height: rows of the training images.
         width: columns of the training images.
         sources: the training sources by name, with their label cards as plain values.
+        heads: what the network predicts besides depth, in the order of its channels.
     """
 
     net: nn.Module
@@ -39,6 +40,7 @@ class Trained:
     height: int
     width: int
     sources: dict[str, Any]
+    heads: tuple[Head, ...] = ()
 
 
 def load_trained(path: str | Path, *, trust: bool = False) -> Trained:
@@ -76,6 +78,7 @@ def load_trained(path: str | Path, *, trust: bool = False) -> Trained:
         height=int(facts["height"]),
         width=int(facts["width"]),
         sources=dict(facts["sources"]),
+        heads=tuple(facts.get("heads", ())),
     )
 
 
@@ -87,7 +90,7 @@ def predict_batch(
         height, width = image.shape[-2:]
         intrinsics = neutral_camera(height, width, trained.focal_canonical).to(image)
         intrinsics = intrinsics.expand(len(image), 4)
-    return Prediction(trained.net(image), intrinsics, trained.focal_canonical)
+    return Prediction.from_maps(trained.net(image), intrinsics, trained.focal_canonical, trained.heads)
 
 
 def neutral_camera(height: int, width: int, focal_canonical: float) -> Float[Tensor, " 4"]:

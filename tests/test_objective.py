@@ -1,6 +1,7 @@
 """Routing, averaging, balancing and the checks before training."""
 
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
@@ -16,8 +17,9 @@ from depthmix.losses import (
     SilogLoss,
     VirtualNormalLoss,
 )
-from depthmix.objective import Objective, Term, check_terms, term_problems
+from depthmix.objective import Balance, Objective, Term, check_terms, term_problems
 from depthmix.prediction import Prediction
+from depthmix.pulls import combine, measure, with_gradients
 from depthmix.sample import LabelKind
 from tests.toy import MeanDepthLoss, card, random_batch
 
@@ -126,7 +128,7 @@ def test_balanced_gradient_does_not_depend_on_the_scale_of_one_loss():
     torch.testing.assert_close(small, large, rtol=1e-4, atol=1e-8)
 
 
-@pytest.mark.parametrize("balance", ["none", "gradient"])
+@pytest.mark.parametrize("balance", get_args(Balance))
 def test_a_term_at_its_optimum_or_without_rows_gives_zero_and_stays_finite(balance: str):
     terms = {"mean": Term(MeanDepthLoss(0.0)), "silog": Term(SilogLoss(), sources=["kitti"])}
     value, gradient = gradient_of(terms, balance, kinds=[WEB, PLANES], sources=[1, 0])
@@ -137,13 +139,33 @@ def test_a_term_at_its_optimum_or_without_rows_gives_zero_and_stays_finite(balan
 
 
 def test_the_ramp_starts_at_zero_and_ends_at_the_weight():
-    term = Term(MeanDepthLoss(), weight=2.0, ramp_steps=10)
+    term = Term(MeanDepthLoss(), weight=2.0, end=10)
     assert [term.weight_at(step) for step in (0, 5, 10, 99)] == [0.0, 1.0, 2.0, 2.0]
     _, start = gradient_of({"mean": term}, "gradient", step=0)
     _, half = gradient_of({"mean": term}, "gradient", step=5)
     _, full = gradient_of({"mean": term}, "gradient", step=50)
     assert start.abs().max() == 0
     torch.testing.assert_close(2 * half, full)
+
+
+@pytest.mark.parametrize(
+    ("ramp", "weights"),
+    [
+        ({}, [2.0, 2.0, 2.0, 2.0]),
+        ({"start": 4}, [0.0, 2.0, 2.0, 2.0]),
+        ({"start": 4, "end": 8}, [0.0, 0.0, 1.0, 2.0]),
+        ({"start": 4, "end": 4}, [0.0, 2.0, 2.0, 2.0]),
+        ({"end": 8}, [0.0, 1.0, 1.5, 2.0]),
+    ],
+)
+def test_a_ramp_leads_from_its_start_to_its_end(ramp: dict, weights: list[float]):
+    term = Term(MeanDepthLoss(), weight=2.0, **ramp)
+    assert [term.weight_at(step) for step in (0, 4, 6, 99)] == weights
+
+
+def test_a_ramp_that_ends_before_it_starts_is_refused():
+    with pytest.raises(ConfigError, match=r"end: must not lie before `start` \(9\), got 3"):
+        Term(SilogLoss(), start=9, end=3)
 
 
 def test_uncarried_rows_get_no_gradient():
@@ -160,6 +182,133 @@ def test_leaving_uncarried_rows_out_changes_no_value():
         value, _ = gradient_of({"one": term}, step=7)
         rows = value.carried[0]
         torch.testing.assert_close(value.per_row[0], torch.where(rows, everywhere, 0).detach())
+
+
+def learned(objective: Objective, *log_variances: float) -> torch.nn.Parameter:
+    assert objective.log_variances is not None
+    objective.log_variances.data = torch.tensor(log_variances)
+    return objective.log_variances
+
+
+def test_learned_uncertainty_has_the_gradient_of_its_formula():
+    terms = {"ssi": Term(ScaleShiftInvariantLoss()), "l1": Term(LogL1Loss(), weight=2.0)}
+    y, prediction = predict(4)
+    batch = random_batch(KINDS, sources=SOURCES)
+    objective = Objective(terms, "uncertainty", CARDS)
+    s = learned(objective, 0.5, -1.0)
+    value = objective(prediction, batch)
+    value.loss.backward()
+    assert value.weights.tolist() == pytest.approx([torch.tensor(-0.5).exp().item(), 2 * 2.7182818], rel=1e-6)
+
+    z, again = predict(4)
+    t = s.detach().clone().requires_grad_()
+    plain = torch.zeros(())
+    for k, term in enumerate(terms.values()):
+        mean = term.loss(again, batch)[value.carried[k]].mean()
+        plain = plain + term.weight * ((-t[k]).exp() * mean + t[k])
+    plain.backward()
+    torch.testing.assert_close(y.grad, z.grad, rtol=1e-4, atol=1e-8)
+    torch.testing.assert_close(s.grad, t.grad, rtol=1e-5, atol=1e-7)
+
+
+def test_a_term_without_rows_or_weight_learns_no_uncertainty():
+    terms = {
+        "ssi": Term(ScaleShiftInvariantLoss()),
+        "none": Term(SilogLoss(), tiers=["weak"]),
+        "later": Term(SilogLoss(), start=10),
+    }
+    objective = Objective(terms, "uncertainty", CARDS)
+    objective(predict(4)[1], random_batch(KINDS, sources=SOURCES)).loss.backward()
+    assert objective.log_variances is not None
+    assert objective.log_variances.grad is not None
+    assert objective.log_variances.grad.ne(0).tolist() == [True, False, False]
+
+
+def pulls_of(terms: dict[str, Term]) -> Tensor:
+    """The gradient of each term's mean by itself."""
+    return torch.stack([gradient_of({name: replace(term, weight=1.0)})[1] for name, term in terms.items()])
+
+
+def test_a_pareto_step_is_shorter_than_any_mean_and_raises_no_term():
+    terms = {name: replace(term, weight=1.0) for name, term in all_terms().items()}
+    value, step = gradient_of(terms, "pareto")
+    pulls = pulls_of(terms).double()
+    assert value.weights.sum().item() == pytest.approx(1)
+    assert value.weights.min() >= 0
+    mixed = torch.einsum("k,k...->...", value.weights, pulls)
+    torch.testing.assert_close(step.double(), mixed, rtol=1e-4, atol=1e-9)
+    assert (pulls.flatten(1) @ step.double().flatten() >= step.double().square().sum() * (1 - 1e-4)).all()
+    assert step.norm() <= pulls.flatten(1).norm(dim=1).min() * (1 + 1e-6)
+
+
+def test_a_weight_multiplies_the_pareto_weight_and_zero_takes_no_part():
+    terms = {"ssi": Term(ScaleShiftInvariantLoss()), "l1": Term(LogL1Loss()), "silog": Term(SilogLoss())}
+    plain, _ = gradient_of(terms, "pareto")
+    double, _ = gradient_of(terms | {"l1": Term(LogL1Loss(), weight=2.0)}, "pareto")
+    torch.testing.assert_close(double.weights, plain.weights * torch.tensor([1.0, 2.0, 1.0]).double())
+    without, _ = gradient_of({name: terms[name] for name in ("ssi", "silog")}, "pareto")
+    later, _ = gradient_of(terms | {"l1": Term(LogL1Loss(), start=5)}, "pareto")
+    torch.testing.assert_close(later.weights[[0, 2]], without.weights)
+    assert later.weights[1] == 0
+
+
+def test_terms_of_different_sources_count_one_over_their_squared_norm():
+    terms = {
+        "web": Term(ScaleShiftInvariantLoss(), sources=["web"]),
+        "kitti": Term(LogL1Loss(), sources=["kitti"]),
+    }
+    value, _ = gradient_of(terms, "pareto")
+    inverse = value.gradients.square().reciprocal()
+    torch.testing.assert_close(value.weights, inverse / inverse.sum(), rtol=1e-6, atol=0)
+
+
+def test_a_pareto_step_over_sources_balances_their_gradients():
+    terms = {"ssi": Term(ScaleShiftInvariantLoss()), "l1": Term(LogL1Loss(), weight=2.0)}
+    _, gradient = gradient_of(terms, "pareto_sources")
+    y, prediction = predict(4)
+    batch = random_batch(KINDS, sources=SOURCES)
+    ssi, l1 = (term.loss(prediction, batch) for term in terms.values())
+    web, kitti = ssi[1], ssi[2:].mean() + 2 * l1[2:].mean()
+    parts = [torch.autograd.grad(part, y, retain_graph=True)[0] for part in (web, kitti)]
+    inverse = torch.stack([part.square().sum().reciprocal() for part in parts])
+    shares = inverse / inverse.sum()
+    expected = shares[0] * parts[0] + shares[1] * parts[1]
+    torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-9)
+
+
+def test_pareto_names_what_it_cannot_do():
+    many = {f"t{i}": Term(SilogLoss()) for i in range(11)}
+    with pytest.raises(ConfigError, match="balance: 'pareto' compares at most 10 terms, got 11"):
+        Objective(many, "pareto")
+    with pytest.raises(ConfigError, match="'pareto_sources' needs the cards of the sources"):
+        Objective(all_terms(), "pareto_sources")
+
+
+def test_autocast_does_not_round_the_gradient():
+    y, prediction = predict(4)
+    batch = random_batch(KINDS, sources=SOURCES)
+    terms = {"ssi": Term(ScaleShiftInvariantLoss()), "l1": Term(LogL1Loss())}
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        value = Objective(terms, "none", CARDS)(prediction, batch)
+    value.loss.backward()
+    assert torch.equal(y.grad, gradient_of(terms)[1])
+
+
+@pytest.mark.parametrize("balance", get_args(Balance))
+def test_balancing_waits_for_no_device(balance: Balance):
+    objective = Objective(
+        {"mean": Term(MeanDepthLoss()), "later": Term(MeanDepthLoss(), end=9)}, balance, CARDS
+    )
+    objective.to("meta")
+    batch = random_batch(KINDS, sources=SOURCES).to("meta")
+    y = torch.zeros(4, 1, 32, 40, device="meta", requires_grad=True)
+    carried = torch.ones(2, 4, dtype=torch.bool, device="meta")
+    groups = objective._groups(batch)
+    pulls = [torch.zeros_like(y), torch.zeros_like(y)]
+    found = measure(carried.float(), carried, pulls, groups, balance.startswith("pareto"))
+    factors = objective._factors(found, found.values)
+    with_gradients(found.values.sum(), [(y, combine(factors / found.counts @ groups, pulls))]).backward()
+    assert y.grad is not None
 
 
 def test_a_map_that_is_not_finite_is_reported():
@@ -226,6 +375,29 @@ def test_a_source_that_nothing_learns_from_is_named():
     assert len(term_problems(web_by_planes_only, CARDS)) == 1
 
 
+class Pairs(MeanDepthLoss):
+    accepts = frozenset({LabelKind.ORDINAL})
+    needs = frozenset({"pairs"})
+
+
+class Sky(MeanDepthLoss):
+    accepts = frozenset(LabelKind)
+    needs = frozenset({"sky"})
+
+
+def test_ordinal_pairs_are_wanted_by_name_and_enough_for_their_source():
+    cards = {"diw": replace(card(WEB), kind=LabelKind.ORDINAL), "kitti": card(KITTI)}
+    terms = {"silog": Term(SilogLoss()), "pairs": Term(Pairs())}
+    assert term_problems(terms, cards) == []
+    (problem, *_) = term_problems(terms | {"pairs": Term(Pairs(), sources=["kitti"])}, cards)
+    assert problem.startswith("terms.pairs: Pairs needs ordinal pairs, but source 'kitti' gives METRIC_DEPTH")
+
+
+def test_a_sky_term_alone_is_no_use_of_a_source_of_depth():
+    (problem,) = term_problems({"sky": Term(Sky())}, {"kitti": card(KITTI)})
+    assert problem.startswith("sources.kitti: no term learns from it")
+
+
 def test_a_dense_loss_on_sparse_sources_is_refused():
     cards = {"kitti": card(KITTI, "sparse")}
     terms = {"silog": Term(SilogLoss()), "gradient": Term(GradientMatchingLoss())}
@@ -242,7 +414,7 @@ def test_unknown_names_come_with_a_guess():
         Term(SilogLoss(), tiers=["hihg"])
 
 
-@pytest.mark.parametrize("change", [{"weight": -1.0}, {"weight": float("nan")}, {"ramp_steps": -1}])
+@pytest.mark.parametrize("change", [{"weight": -1.0}, {"weight": float("nan")}, {"start": -1}, {"end": -1}])
 def test_impossible_weights_are_refused(change: dict):
     with pytest.raises(ConfigError, match="must be finite and not negative"):
         replace(Term(SilogLoss()), **change)
@@ -251,7 +423,7 @@ def test_impossible_weights_are_refused(change: dict):
 def test_an_empty_objective_a_wrong_balance_and_a_dotted_name_are_refused():
     with pytest.raises(ConfigError, match="at least one term"):
         Objective({})
-    with pytest.raises(ConfigError, match='must be "gradient" or "none"'):
+    with pytest.raises(ConfigError, match=r'balance: must be one of "none", "gradient", .* got'):
         Objective(all_terms(), "mean")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="must be an identifier"):
         Objective({"a.b": Term(SilogLoss())})

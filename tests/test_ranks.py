@@ -1,6 +1,7 @@
 """Two processes that share a batch must give what one process gives for the whole of it."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from depthmix.batch import Batch
 from depthmix.losses import PlaneLoss, ScaleShiftInvariantLoss, SilogLoss
 from depthmix.metrics import DepthMetrics, EvaluationSet
 from depthmix.models import LightDepthNet
-from depthmix.objective import Objective, Term
+from depthmix.objective import Balance, Objective, Term
 from depthmix.prediction import Prediction
 from depthmix.train_log import TrainingFigures
 from tests.toy import card, random_batch
@@ -41,7 +42,7 @@ def result(rows: list[int], rank: int | None, balance: str) -> dict[str, object]
     }
     cards = {name: card(kind) for name, kind in KINDS.items()}
     objective = Objective(terms, balance, cards)  # type: ignore[arg-type]
-    figures, metrics = TrainingFigures(list(terms), list(cards)), DepthMetrics(SETS)
+    figures, metrics = TrainingFigures(list(terms), list(cards), adaptive=True), DepthMetrics(SETS)
     batch = whole_batch().select(torch.tensor(rows))
     for step in range(2):
         net.zero_grad()
@@ -54,6 +55,8 @@ def result(rows: list[int], rank: int | None, balance: str) -> dict[str, object]
         "gradient": torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None]),
         "value": value.loss.detach(),
         "norms": value.gradients,
+        "weights": value.weights,
+        "learned": [p.grad for p in objective.parameters()],
         "figures": figures.figures(),
         "rows": metrics.rows(),
     }
@@ -70,7 +73,7 @@ def work(rank: int, folder: str, balance: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("balance", ["gradient", "none"])
+@pytest.mark.parametrize("balance", get_args(Balance))
 def test_two_ranks_give_the_gradient_and_figures_of_one(tmp_path: Path, balance: str):
     multiprocessing.spawn(work, (str(tmp_path), balance), nprocs=2)
     one = result([*ROWS[0], *ROWS[1]], None, balance)
@@ -79,6 +82,8 @@ def test_two_ranks_give_the_gradient_and_figures_of_one(tmp_path: Path, balance:
         torch.testing.assert_close(found["gradient"], one["gradient"], rtol=1e-4, atol=1e-6)
         torch.testing.assert_close(found["value"], one["value"])
         torch.testing.assert_close(found["norms"], one["norms"], rtol=1e-4, atol=1e-9)
+        torch.testing.assert_close(found["weights"], one["weights"], rtol=1e-4, atol=1e-9)
+        torch.testing.assert_close(found["learned"], one["learned"], rtol=1e-4, atol=1e-9)
         assert found["figures"] == pytest.approx(one["figures"], rel=1e-4)
         assert len(found["rows"]) == len(one["rows"])
         for ours, theirs in zip(found["rows"], one["rows"], strict=True):

@@ -37,7 +37,7 @@ def task(net: nn.Module | None = None, **options: Any) -> DepthTask:
     terms = {
         "ssi": Term(ScaleShiftInvariantLoss()),
         "metric": Term(SilogLoss()),
-        "plane": Term(PlaneLoss(min_pixels=20), weight=0.1, ramp_steps=5),
+        "plane": Term(PlaneLoss(min_pixels=20), weight=0.1, end=5),
     }
     return DepthTask(net or small_net(), terms, **({"learning_rate": 1e-3, "warmup_steps": 2} | options))
 
@@ -299,7 +299,7 @@ CONFIG = {
             "plane": {
                 "loss": {"class_path": "depthmix.losses.PlaneLoss", "init_args": {"min_pixels": 20}},
                 "weight": 0.1,
-                "ramp_steps": 5,
+                "end": 5,
                 "sources": ["planes"],
             },
         },
@@ -334,5 +334,5 @@ def test_the_lightning_cli_trains_from_yaml_and_its_checkpoint_is_plain(
     assert trained.focal_canonical == 120.0
     assert isinstance(trained.net, LightDepthNet)
     assert trained.net.widths == (8, 16)
-    assert cli.model.terms["plane"].ramp_steps == 5
+    assert cli.model.terms["plane"].end == 5
     assert cli.model.terms["plane"].loss.min_pixels == 20

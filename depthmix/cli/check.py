@@ -105,6 +105,7 @@ def _meaning(document: Document, root: str | None) -> list[Problem]:
         return [_placed(document, error)]
     terms, problems = _terms(document)
     problems += _set_problems(document, arguments)
+    problems += _head_problems(document, terms)
     problems += [] if problems else _mix_problems(document, arguments, terms)
     return problems + ([] if problems else _network_problems(document, terms))
 
@@ -143,11 +144,17 @@ def _mix_problems(document: Document, arguments: dict[str, Any], terms: dict[str
     try:
         data = MixData(**arguments)
         assert data.plan
-        Objective(terms, cards=data.cards)
+        Objective(terms, document.values["model"].get("balance", "gradient"), data.cards)
     except DepthmixError as error:
         return [_placed(document, error)]
-    texts = [text.partition(": ") for text in term_problems(terms, data.cards)]
-    return [_placed(document, ConfigError(reason, field=field)) for field, _, reason in texts]
+    return _placed_all(document, term_problems(terms, data.cards))
+
+
+def _head_problems(document: Document, terms: dict[str, "Term"]) -> list[Problem]:
+    """Compare what the terms read with what the network predicts."""
+    from depthmix.objective import head_problems
+
+    return _placed_all(document, head_problems(terms, document.values["model"].get("heads") or ()))
 
 
 def _network_problems(document: Document, terms: dict[str, "Term"]) -> list[Problem]:
@@ -166,6 +173,12 @@ def _network_problems(document: Document, terms: dict[str, "Term"]) -> list[Prob
     except DepthmixError as error:
         return [_placed(document, error)]
     return []
+
+
+def _placed_all(document: Document, texts: list[str]) -> list[Problem]:
+    """Place lines of the form `field: reason`."""
+    parts = [text.partition(": ") for text in texts]
+    return [_placed(document, ConfigError(reason, field=field)) for field, _, reason in parts]
 
 
 def _placed(document: Document, error: DepthmixError) -> Problem:

@@ -30,9 +30,11 @@ class LightDepthNet(nn.Module):
         widths: channels at 1/2, 1/4, 1/8, ... of the resolution, each a multiple of 8.
         bottleneck: blocks at the coarsest level, with dilation 1 and 2 in turn.
         initial_depth: canonical depth in metres around which an untrained network predicts.
+        outputs: channels of the prediction: log canonical depth, then one for each head, which an untrained
+            network predicts around 0.
 
     Raises:
-        ValueError: a width is not a positive multiple of 8, or `initial_depth` is not positive.
+        ValueError: a width is not a positive multiple of 8, or `initial_depth` or `outputs` not positive.
 
     Example:
         >>> LightDepthNet()(torch.zeros(1, 3, 48, 64)).shape
@@ -40,14 +42,21 @@ class LightDepthNet(nn.Module):
     """
 
     def __init__(
-        self, widths: Sequence[int] = (16, 32, 64, 128), bottleneck: int = 3, initial_depth: float = 5.0
+        self,
+        widths: Sequence[int] = (16, 32, 64, 128),
+        bottleneck: int = 3,
+        initial_depth: float = 5.0,
+        outputs: int = 1,
     ) -> None:
         super().__init__()
         if not widths or any(width <= 0 or width % 8 for width in widths):
             raise ValueError(f"`widths` must be positive multiples of 8, got {list(widths)}")
         if not initial_depth > 0:
             raise ValueError(f"`initial_depth` must be positive, got {initial_depth}")
+        if outputs < 1:
+            raise ValueError(f"`outputs` must be at least 1, got {outputs}")
         self.widths, self.bottleneck, self.initial_depth = tuple(widths), bottleneck, initial_depth
+        self.outputs = outputs
         finest, coarsest, pairs = widths[0], widths[-1], list(pairwise(widths))
         self.stem = nn.Conv2d(3 * 4 + 2, finest, 3, padding=1)
         self.encoder = nn.ModuleList([_Block(width) for width in widths[:-1]])
@@ -56,7 +65,7 @@ class LightDepthNet(nn.Module):
         self.context = nn.Linear(coarsest, coarsest)
         self.up = nn.ModuleList([nn.Conv2d(coarse, fine, 1) for fine, coarse in pairs])
         self.decoder = nn.ModuleList([_Block(width) for width in widths[:-1]])
-        self.head = nn.Conv2d(finest, 4, 3, padding=1)
+        self.head = nn.Conv2d(finest, 4 * outputs, 3, padding=1)
         self._start_near(initial_depth)
 
     @property
@@ -66,11 +75,12 @@ class LightDepthNet(nn.Module):
             "widths": list(self.widths),
             "bottleneck": self.bottleneck,
             "initial_depth": self.initial_depth,
+            "outputs": self.outputs,
         }
         return {"class_path": "depthmix.models.LightDepthNet", "init_args": arguments}
 
-    def forward(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 1 h w"]:
-        """Predict log canonical depth for RGB in [0, 1].
+    def forward(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b outputs h w"]:
+        """Predict log canonical depth, and the heads behind it, for RGB in [0, 1].
 
         Raises:
             ValueError: the image is smaller than 32 pixels in height or width.
@@ -99,7 +109,8 @@ class LightDepthNet(nn.Module):
         # Small but not zero: a map without any contrast has no gradient under scale-and-shift losses.
         nn.init.normal_(self.head.weight, std=0.01)
         if self.head.bias is not None:
-            nn.init.constant_(self.head.bias, torch.tensor(depth).log().item())
+            nn.init.zeros_(self.head.bias)
+            nn.init.constant_(self.head.bias[:4], torch.tensor(depth).log().item())
 
 
 class _Block(nn.Module):
@@ -113,7 +124,7 @@ class _Block(nn.Module):
         return x + residual
 
 
-def _smoothed(x: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
+def _smoothed(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
     """Filter with (1, 2, 1) / 4 along rows and columns: zero at a period of two pixels."""
     x = functional.pad(x, (1, 1, 1, 1), mode="replicate")
     x = (x[..., :-2] + 2 * x[..., 1:-1] + x[..., 2:]) / 4

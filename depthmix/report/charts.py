@@ -31,7 +31,7 @@ class Chart:
 
 
 def run_charts(curves: Mapping[str, Curve]) -> list[Chart]:
-    """Draw the charts of a run: total loss, each term by source, gradient norms, validation errors."""
+    """Draw the charts of a run: total loss, terms by source, gradient norms, weights, validation errors."""
     terms = _below(curves, "train/terms/")
     charts = []
     if "train/loss" in curves:
@@ -42,6 +42,9 @@ def run_charts(curves: Mapping[str, Curve]) -> list[Chart]:
     gradients = _below(curves, "train/gradients/")
     if gradients:
         charts.append(line_chart("gradient norm at the prediction", gradients))
+    weights = _below(curves, "train/weights/")
+    if weights:
+        charts.append(line_chart("weight of each term as the balance chose it", weights))
     return charts + _validation(curves)
 
 

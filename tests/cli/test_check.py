@@ -60,6 +60,11 @@ MISTAKES = [
     ("model.terms.ssi.tiers", ["hihg"], "ssi:", "did you mean 'high'?"),
     ("model.terms.ssi.sources", ["weeb"], "sources:", "model.terms.ssi.sources: 'weeb' is not one of"),
     ("model.terms.metric.sources", ["web"], "metric:", "LogL1Loss needs metric depth, but source 'web'"),
+    ("model.terms.ssi", {"loss": "SilogLoss", "start": 9, "end": 3}, "ssi:", "`start` (9), got 3"),
+    ("model.balance", "paretto", "balance: paretto", "model.balance: must be one of none, gradient, uncerta"),
+    ("model.heads", ["skyy"], "- skyy", "model.heads[0]: must be one of uncertainty, sky, got 'skyy'"),
+    ("model.heads", ["sky"], "heads:", "model.heads: no term trains the head 'sky'; add a term"),
+    ("model.net.init_args.outputs", 2, "net:", "model.net: gives 2 channels, but depth and heads [] are 1"),
     ("model.focal_canonical", -1.0, "focal_canonical: -1.0", "model.focal_canonical: must be positive"),
     ("model.net.init_args.widths", [-8, 8], "net:", "model.net: `widths` must be positive multiples of 8"),
     (

@@ -66,12 +66,23 @@ def test_spec_rebuilds_the_same_network():
     assert torch.equal(net(images), again(images))
 
 
+def test_heads_are_further_channels_around_zero():
+    torch.manual_seed(0)
+    net, images = LightDepthNet(initial_depth=9.0, outputs=3), torch.rand(2, 3, 40, 48)
+    y = net(images)
+    assert y.shape == (2, 3, 40, 48)
+    assert abs(y[:, 0].mean().exp() - 9) < 1
+    assert 0 < y[:, 1:].abs().max() < 1
+    assert LightDepthNet(**net.spec["init_args"])(images).shape == y.shape
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"widths": (12, 16)}, "`widths` must be positive multiples of 8"),
         ({"widths": ()}, "`widths` must be"),
         ({"initial_depth": 0.0}, "`initial_depth` must be positive"),
+        ({"outputs": 0}, "`outputs` must be at least 1, got 0"),
     ],
 )
 def test_wrong_arguments_are_named(arguments: dict, message: str):

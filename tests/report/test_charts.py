@@ -73,6 +73,7 @@ def test_terms_sources_gradients_and_validation_each_have_their_chart():
         "train/terms/ssi",
         "train/sources/ssi/web",
         "train/gradients/ssi",
+        "train/weights/ssi",
         "val/a/b/abs_rel",
     ]
     charts = run_charts(dict.fromkeys(names, curve))
@@ -80,7 +81,8 @@ def test_terms_sources_gradients_and_validation_each_have_their_chart():
         "total loss",
         "loss ssi",
         "gradient norm at the prediction",
+        "weight of each term as the balance chose it",
         "validation abs_rel",
     ]
     assert [entry[2] for entry in charts[1].legend] == ["all sources", "web"]
-    assert charts[3].legend[0][2] == "a/b"
+    assert charts[4].legend[0][2] == "a/b"
