@@ -296,7 +296,8 @@ def _resize_pairs(
     r, c = _centres(old[0], new[0]), _centres(old[1], new[1])
     u1, v1, u2, v2, relation = pairs.T
     moved = np.stack([c[u1], r[v1], c[u2], r[v2], relation], 1).astype(np.int32)
-    return moved[_apart(moved)]
+    kept: np.ndarray = moved[_apart(moved)]
+    return kept
 
 
 def _apart(pairs: Int32[np.ndarray, "p 5"]) -> Bool[np.ndarray, " p"]:

@@ -58,7 +58,7 @@ def edge_quadruples(image: Num[Tensor, "b 3 h w"], draws: Int[Tensor, "5 m"]) ->
 
     Convention: see `quadruples`. A flat picture has no edge: there all four points are one pixel.
 
-    Reference: edge-guided sampling of Xian et al., Structure-Guided Ranking Loss (CVPR 2020), algorithm 1.
+    Reference: edge-guided sampling of Xian et al., Structure-Guided Ranking Loss (CVPR 2020).
     The threshold is per image. The authors' code finds the column of an edge pixel by true division, which
     on today's torch puts all points into the left margin of the image.
     """

@@ -47,7 +47,7 @@ def pair_ranking(
         ValueError: `log_depth` is no map of floating point numbers.
 
     Reference: Chen et al., Single-Image Depth Perception in the Wild (arXiv 1604.03901), equations 1 and 2,
-    averaged over the pairs that count; the authors and their followers divide by all pairs drawn.
+    averaged over the pairs that count. The authors sum, others divide by all pairs that they drew.
     """
     check_maps(log_depth=log_depth)
     points = log_depth.flatten(1).gather(1, torch.cat([first, second], 1))
@@ -101,7 +101,7 @@ def label_relations(
     Convention: under an unknown shift a ratio of inverse depths means nothing; this threshold moves along
     with any scale and shift of the label. Public code takes ratios of disparities all the same.
 
-    Reference: Xian et al., Structure-Guided Ranking Loss (CVPR 2020), equation 2, for depth.
+    Reference: the ratio is that of Xian et al., Structure-Guided Ranking Loss (CVPR 2020).
     """
     apart = (first - second).masked_fill(used.logical_not(), 0)
     size, rows = apart.abs(), is_depth[:, None]
@@ -137,7 +137,8 @@ class RankingLoss(DepthLoss):
 
     Args:
         pairs: pairs drawn per row and step, shared evenly by the samplers.
-        samplers: `random`, `edges`, `planes`, one or more of them.
+        samplers: `random`, `edges`, `planes`, one or more of them. In a sparse label few lines meet two
+            labelled points: keep `random`, which draws among labelled pixels.
         ratio: depths whose ratio is smaller count as equal.
         contrast: the same for inverse depth of unknown scale and shift; see `label_relations`.
         seed: start of the draws.

@@ -64,7 +64,7 @@ def test_points_lie_in_order_at_two_to_thirty_pixels_of_an_image_of_384():
 
 
 def test_threshold_is_that_of_each_picture():
-    faint, strong = stripes() // 8, stripes()
+    faint, strong = stripes() // 16, stripes()
     both = torch.cat([faint, strong])
     together, alone = edge_quadruples(both, draws(100, 5)), edge_quadruples(faint, draws(100, 5))
     assert torch.equal(together[:1], alone)

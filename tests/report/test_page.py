@@ -12,8 +12,10 @@ from depthmix.plot import Panel, Scale
 from depthmix.report import build_report
 from depthmix.report.collect import collect
 from depthmix.report.page import render
-from depthmix.report.strips import Strip, encode_strips
+from depthmix.report.strips import Strip, _facts, encode_strips
 from depthmix.report.tables import results_table
+from depthmix.sample import LabelKind
+from tests.plot.scenes import corner
 from tests.report.make_run import HOSTILE, make_run
 
 VOID = {"meta", "img", "br", "hr", "input", "link"}
@@ -170,3 +172,8 @@ def test_measures_that_a_set_can_not_bear_are_dashes():
     table = results_table(rows)
     assert table.heads == ["abs rel ↓", "rmse m ↓"]
     assert [cell.text for cell in table.blocks[0][1][0][1]] == ["-", "2.000"]
+
+
+def test_facts_of_a_label_of_pairs_count_them():
+    assert "3 pairs of points" in _facts(corner(LabelKind.ORDINAL))
+    assert "label from" not in _facts(corner(LabelKind.ORDINAL))
