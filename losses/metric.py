@@ -1,4 +1,4 @@
-"""Losses on the logarithm of metric depth, for labels that are true metres."""
+"""Losses on the logarithm of depth: SILog and the mean absolute error."""
 
 import math
 from typing import ClassVar
@@ -8,12 +8,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from depthmix.batch import Batch
-from depthmix.losses.base import DepthLoss, Need
+from depthmix.losses.base import DepthLoss, check_maps
+from depthmix.losses.log_error import MetricLoss, log_error
 from depthmix.masked import at_least_float32, masked_mean, masked_sum
 from depthmix.prediction import Prediction
-from depthmix.sample import LabelKind
+from depthmix.sample import DEPTH_KINDS, LabelKind
 
-__all__ = ["LogL1Loss", "SilogLoss", "log_l1", "noise_weight", "silog"]
+__all__ = ["LogL1Loss", "ScaleFreeSilogLoss", "SilogLoss", "log_l1", "noise_weight", "silog"]
 
 # Inside the root of silog: keeps the gradient finite at a perfect prediction; 0.001 in units of log depth.
 EPSILON = 1e-6
@@ -38,7 +39,8 @@ def silog(
 
     Reference: Eigen et al. (arXiv 1406.2283), equation 4, with the root of AdaBins (arXiv 2011.14141).
     """
-    error = _log_error(log_depth, target, valid)
+    check_maps(log_depth=log_depth, target=target, valid=valid)
+    error = log_error(log_depth, target, valid)
     mean = masked_mean(error, valid)
     variance = masked_mean((error - mean[:, None, None, None]).square(), valid)
     inside = variance + (1 - variance_focus) * mean.square()
@@ -52,7 +54,8 @@ def log_l1(
     weight: Float[Tensor, "b 1 h w"],
 ) -> Float[Tensor, " b"]:
     """Average the absolute log errors of each row with the given positive weights."""
-    error = _log_error(log_depth, target, valid).abs()
+    check_maps(log_depth=log_depth, target=target, valid=valid, weight=weight)
+    error = log_error(log_depth, target, valid).abs()
     weight = at_least_float32(weight)
     total = masked_sum(weight, valid)
     return masked_sum(weight * error, valid) / torch.where(total > 0, total, 1)
@@ -70,19 +73,19 @@ def noise_weight(
     equals the tolerance and 1 where there is no noise model (sigma 0); 0 outside `valid`. Bounded on
     purpose: 1 / sigma^2 would hand a stereo image to its few nearest pixels.
     """
+    check_maps(sigma=sigma, target=target, valid=valid)
     relative = at_least_float32(sigma) / at_least_float32(target)
     return torch.where(valid, tolerance / (tolerance + relative), 0)
 
 
-class SilogLoss(DepthLoss):
+class SilogLoss(MetricLoss):
     """Compare metric depth in log space, forgiving part of a common factor; see `silog`.
+
+    A label of unknown scale must not feel that part: `ScaleFreeSilogLoss` is the form for it.
 
     Raises:
         ValueError: `variance_focus` lies outside [0, 1].
     """
-
-    accepts: ClassVar[frozenset[LabelKind]] = frozenset({LabelKind.METRIC_DEPTH})
-    needs: ClassVar[frozenset[Need]] = frozenset({"camera"})
 
     def __init__(self, variance_focus: float = 0.85) -> None:
         super().__init__()
@@ -94,12 +97,25 @@ class SilogLoss(DepthLoss):
         """Return `silog` of the metric depths."""
         return silog(prediction.log_depth, batch.target, self.usable(batch), self.variance_focus)
 
-    def supervised(self, batch: Batch) -> Bool[Tensor, " b"]:
-        """Tell which rows have a metric pixel."""
-        return self.usable(batch).flatten(1).any(1)
+
+class ScaleFreeSilogLoss(DepthLoss):
+    """Compare depth in log space and forgive a common factor wholly: `silog` with variance focus 1.
+
+    So it also bears labels whose scale is unknown, and needs no camera: neither the scale nor the focal
+    length changes the value. The exact form of the switch that per-source flags make in public code, where
+    a misspelt flag trains the scale on labels that have none.
+
+    Reference: Eigen et al. (arXiv 1406.2283), equation 2 with its root.
+    """
+
+    accepts: ClassVar[frozenset[LabelKind]] = DEPTH_KINDS
+
+    def forward(self, prediction: Prediction, batch: Batch, *, step: int = 0) -> Float[Tensor, " b"]:
+        """Return `silog` with variance focus 1."""
+        return silog(prediction.log_depth, batch.target, self.usable(batch), variance_focus=1)
 
 
-class LogL1Loss(DepthLoss):
+class LogL1Loss(MetricLoss):
     """Compare metric depth in log space, trusting each pixel as its noise model allows; see `log_l1`.
 
     Weights are normalised inside the row: the noise model moves weight between the pixels of an image,
@@ -112,9 +128,6 @@ class LogL1Loss(DepthLoss):
         ValueError: `tolerance` is not positive.
     """
 
-    accepts: ClassVar[frozenset[LabelKind]] = frozenset({LabelKind.METRIC_DEPTH})
-    needs: ClassVar[frozenset[Need]] = frozenset({"camera"})
-
     def __init__(self, tolerance: float = 0.05) -> None:
         super().__init__()
         if not tolerance > 0:
@@ -126,14 +139,3 @@ class LogL1Loss(DepthLoss):
         usable = self.usable(batch)
         weight = noise_weight(batch.sigma, batch.target, usable, self.tolerance)
         return log_l1(prediction.log_depth, batch.target, usable, weight)
-
-    def supervised(self, batch: Batch) -> Bool[Tensor, " b"]:
-        """Tell which rows have a metric pixel."""
-        return self.usable(batch).flatten(1).any(1)
-
-
-def _log_error(
-    log_depth: Float[Tensor, "b 1 h w"], target: Float[Tensor, "b 1 h w"], valid: Bool[Tensor, "b 1 h w"]
-) -> Float[Tensor, "b 1 h w"]:
-    label = torch.where(valid, at_least_float32(target), 1).log()
-    return torch.where(valid, at_least_float32(log_depth), label) - label

@@ -1,24 +1,18 @@
 """The losses on metric depth."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from depthmix.losses import LogL1Loss, SilogLoss, log_l1, noise_weight, silog
+from depthmix.losses import LogL1Loss, ScaleFreeSilogLoss, SilogLoss, log_l1, noise_weight, silog
+from tests.losses.cases import KINDS, LABEL_FAULTS, make_batch, make_log_canonical, predict
 from tests.losses.contract import LossContract, Row
-
-
-def log_errors(row: Row) -> list[float]:
-    pixels = zip(row.depth_prediction[row.valid], row.target[row.valid], strict=True)
-    return [math.log(p) - math.log(g) for p, g in pixels]
-
-
-def plain_case():
-    g = torch.Generator().manual_seed(0)
-    y, z = torch.rand(2, 2, 1, 4, 5, generator=g, dtype=torch.float64)
-    return y, z + 0.5, torch.rand(2, 1, 4, 5, generator=g) > 0.3
+from tests.losses.metric_cases import everywhere, log_errors, plain_case
 
 
 class TestSilogLoss(LossContract):
@@ -33,6 +27,20 @@ class TestSilogLoss(LossContract):
     def plain(self):
         y, z, valid = plain_case()
         return lambda x: silog(x, z, valid), y
+
+
+class TestScaleFreeSilogLoss(LossContract):
+    def make(self):
+        return ScaleFreeSilogLoss()
+
+    def reference(self, row: Row):
+        d = log_errors(row)
+        mean = sum(d) / len(d)
+        return math.sqrt(sum((x - mean) ** 2 for x in d) / len(d) + 1e-6) - math.sqrt(1e-6)
+
+    def plain(self):
+        y, z, valid = plain_case()
+        return lambda x: silog(x, z, valid, variance_focus=1), y
 
 
 class TestLogL1Loss(LossContract):
@@ -74,6 +82,52 @@ def test_variance_focus_one_forgives_a_wrong_scale_and_zero_does_not():
     valid = torch.ones_like(z, dtype=torch.bool)
     assert silog((2 * z).log(), z, valid, variance_focus=1).item() < 1e-6
     assert silog((2 * z).log(), z, valid, variance_focus=0).item() == pytest.approx(math.log(2), rel=2e-3)
+
+
+@pytest.mark.parametrize("focus", [0, 0.5, 0.85, 1])
+def test_silog_agrees_with_the_formula_of_the_paper(focus):
+    y, z, valid = plain_case()
+    for log_depth, depth, known, value in zip(y, z, valid, silog(y, z, valid, focus), strict=True):
+        d = (log_depth - depth.log())[known].numpy()
+        paper = (d**2).sum() / len(d) - focus * d.sum() ** 2 / len(d) ** 2
+        assert value.item() == pytest.approx(math.sqrt(paper + 1e-6) - 1e-3, rel=1e-6)
+
+
+def test_silog_of_a_sparse_row_does_not_depend_on_a_dense_neighbour():
+    y, z, valid = torch.zeros(2, 1, 8, 8), torch.full((2, 1, 8, 8), 2.0), torch.ones(2, 1, 8, 8).bool()
+    valid[1, 0, 1:] = False
+    z[1] = 3.0
+    values = silog(y, z, valid, variance_focus=0)
+    torch.testing.assert_close(values, torch.tensor([2.0, 3.0]).log(), rtol=2e-3, atol=0)
+    assert torch.equal(values[1:], silog(y[1:], z[1:], valid[1:], variance_focus=0))
+
+
+@given(st.floats(0.01, 100), st.integers(0, 9))
+def test_only_variance_focus_one_forgives_a_factor(factor, seed):
+    z, p = torch.rand(2, 1, 1, 4, 5, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) + 0.1
+    free = silog(p.log(), z, everywhere(z), 1)
+    torch.testing.assert_close(silog(p.log(), factor * z, everywhere(z), 1), free)
+    assert silog(-z.log(), z, everywhere(z), 1).item() > 0.1  # an inverted map
+    if abs(math.log(factor)) > 0.1:
+        assert silog((factor * z).log(), z, everywhere(z), 0.85).item() > 0.03
+
+
+def test_scale_free_silog_feels_neither_the_scale_of_a_label_nor_the_lack_of_a_camera():
+    batch = make_batch()
+    y = make_log_canonical(batch)
+    values = ScaleFreeSilogLoss()(predict(y, batch), batch)
+    for other in (replace(batch, target=7 * batch.target), LABEL_FAULTS["no camera"](batch)):
+        torch.testing.assert_close(ScaleFreeSilogLoss()(predict(y, other), other), values, rtol=1e-4, atol=0)
+    assert (values > 0).tolist() == [kind.name in ("METRIC_DEPTH", "SCALED_DEPTH") for kind in KINDS]
+
+
+@pytest.mark.parametrize("log_depth", [-11.0, 11.0])
+def test_a_prediction_far_off_keeps_its_gradient(log_depth):
+    y = torch.full((1, 1, 4, 4), log_depth, requires_grad=True)
+    z = torch.full_like(y, 3.0)
+    (silog(y, z, everywhere(z)) + log_l1(y, z, everywhere(z), torch.ones_like(z))).sum().backward()
+    assert (y.grad.sign() == math.copysign(1, log_depth)).all()
+    assert y.grad.abs().sum() > 1
 
 
 def test_a_dense_image_does_not_outvote_a_sparse_one():

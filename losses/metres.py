@@ -1,0 +1,185 @@
+"""Losses on depth itself and on its inverse, for labels that are true metres: L1, Huber, berHu."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from depthmix.batch import Batch
+from depthmix.losses.base import check_maps
+from depthmix.losses.log_error import MetricLoss
+from depthmix.masked import at_least_float32, masked_mean
+from depthmix.prediction import Prediction
+
+__all__ = [
+    "BerhuLoss",
+    "DepthL1Loss",
+    "HuberLoss",
+    "InverseDepthL1Loss",
+    "berhu",
+    "depth_l1",
+    "huber",
+    "inverse_depth_l1",
+]
+
+
+def depth_l1(
+    depth: Float[Tensor, "b 1 h w"], target: Float[Tensor, "b 1 h w"], valid: Bool[Tensor, "b 1 h w"]
+) -> Float[Tensor, " b"]:
+    """Average the absolute errors of each row, in the unit of the two maps.
+
+    Convention: nothing is clamped, so a depth that is negative or far off keeps its full gradient.
+    """
+    return masked_mean(_absolute_error(depth, target, valid), valid)
+
+
+def inverse_depth_l1(
+    inverse_depth: Float[Tensor, "b 1 h w"], target: Float[Tensor, "b 1 h w"], valid: Bool[Tensor, "b 1 h w"]
+) -> Float[Tensor, " b"]:
+    """Average |inverse_depth - 1 / target| of each row.
+
+    Args:
+        inverse_depth: predicted 1/z.
+        target: depth z, not inverted.
+        valid: where `target` may be read.
+    """
+    return depth_l1(inverse_depth, torch.where(valid, at_least_float32(target), 1).reciprocal(), valid)
+
+
+def huber(
+    depth: Float[Tensor, "b 1 h w"],
+    target: Float[Tensor, "b 1 h w"],
+    valid: Bool[Tensor, "b 1 h w"],
+    delta: float = 1.0,
+) -> Float[Tensor, " b"]:
+    """Average e^2 / (2 delta) of errors up to `delta` and |e| - delta / 2 of larger ones, per row.
+
+    Convention: Huber's function over delta, so that the value has the unit of the maps and the slope is 1
+    beyond delta, whatever delta is. Written without the square of a large error, which would overflow.
+
+    Reference: Huber, Robust estimation of a location parameter, 1964.
+    """
+    error = _absolute_error(depth, target, valid)
+    small = error.clamp_max(delta)
+    return masked_mean(small * (error - small / 2) / delta, valid)
+
+
+def berhu(
+    depth: Float[Tensor, "b 1 h w"],
+    target: Float[Tensor, "b 1 h w"],
+    valid: Bool[Tensor, "b 1 h w"],
+    fraction: float = 0.2,
+) -> Float[Tensor, " b"]:
+    """Average |e| of errors up to c and (e^2 + c^2) / (2 c) of larger ones, per row.
+
+    Args:
+        depth: predicted depth.
+        target: depth in the same unit.
+        valid: where `target` may be read.
+        fraction: c over the largest error of the row.
+
+    Convention: c belongs to the row, so one outlier does not set it for the batch; no gradient flows
+    through it. The slope is at most 1 / fraction.
+
+    Reference: Laina et al. (arXiv 1606.00373), equation 1. Theirs takes c over all images of the batch.
+    """
+    error = _absolute_error(depth, target, valid)
+    c = fraction * error.detach().amax((1, 2, 3), keepdim=True)
+    c = torch.where(c > 0, c, 1)
+    large = (error * (error / c) + c) / 2  # e / c is at most 1 / fraction, e^2 alone could overflow
+    return masked_mean(torch.where(error <= c, error, large), valid)
+
+
+class _MetresLoss(MetricLoss):
+    """Hold in which unit depth is compared.
+
+    Args:
+        canonical: False compares metres. True compares canonical metres z f_c / f, which weighs an image by
+            how large it shows things: an error of a metre seen through a long lens counts less.
+    """
+
+    def __init__(self, canonical: bool = False) -> None:
+        super().__init__()
+        self.canonical = canonical
+
+    def _maps(self, prediction: Prediction, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return predicted and labelled depth in the unit asked for."""
+        if not self.canonical:
+            return prediction.depth, batch.target
+        unit = _canonical_unit(prediction)
+        return prediction.depth * unit, batch.target * unit
+
+
+class DepthL1Loss(_MetresLoss):
+    """Compare depth in metres, or in canonical metres if `canonical`; see `depth_l1`."""
+
+    def forward(self, prediction: Prediction, batch: Batch, *, step: int = 0) -> Float[Tensor, " b"]:
+        """Return `depth_l1`."""
+        return depth_l1(*self._maps(prediction, batch), self.usable(batch))
+
+
+class InverseDepthL1Loss(_MetresLoss):
+    """Compare inverse depth in 1/m, of canonical metres if `canonical`: near pixels count most."""
+
+    def forward(self, prediction: Prediction, batch: Batch, *, step: int = 0) -> Float[Tensor, " b"]:
+        """Return `inverse_depth_l1`."""
+        unit = _canonical_unit(prediction)
+        if self.canonical:
+            return inverse_depth_l1(prediction.inverse_depth, batch.target * unit, self.usable(batch))
+        return inverse_depth_l1(prediction.inverse_depth * unit, batch.target, self.usable(batch))
+
+
+class HuberLoss(_MetresLoss):
+    """Compare depth in metres, or canonical metres, squared near the label; see `huber`.
+
+    Args:
+        delta: error in that unit from which the growth is linear.
+        canonical: compare canonical metres z f_c / f.
+
+    Raises:
+        ValueError: `delta` is not positive.
+    """
+
+    def __init__(self, delta: float = 1.0, canonical: bool = False) -> None:
+        super().__init__(canonical)
+        if not 0 < delta < float("inf"):
+            raise ValueError(f"`delta` must be positive and finite, got {delta}")
+        self.delta = delta
+
+    def forward(self, prediction: Prediction, batch: Batch, *, step: int = 0) -> Float[Tensor, " b"]:
+        """Return `huber`."""
+        return huber(*self._maps(prediction, batch), self.usable(batch), self.delta)
+
+
+class BerhuLoss(_MetresLoss):
+    """Compare depth in metres, or canonical metres, squared for the largest errors; see `berhu`.
+
+    Args:
+        fraction: part of the row's largest error from which the growth is quadratic.
+        canonical: compare canonical metres z f_c / f.
+
+    Raises:
+        ValueError: `fraction` lies outside (0, 1].
+    """
+
+    def __init__(self, fraction: float = 0.2, canonical: bool = False) -> None:
+        super().__init__(canonical)
+        if not 0 < fraction <= 1:
+            raise ValueError(f"`fraction` must be in (0, 1], got {fraction}")
+        self.fraction = fraction
+
+    def forward(self, prediction: Prediction, batch: Batch, *, step: int = 0) -> Float[Tensor, " b"]:
+        """Return `berhu`."""
+        return berhu(*self._maps(prediction, batch), self.usable(batch), self.fraction)
+
+
+def _absolute_error(
+    depth: Float[Tensor, "b 1 h w"], target: Float[Tensor, "b 1 h w"], valid: Bool[Tensor, "b 1 h w"]
+) -> Float[Tensor, "b 1 h w"]:
+    check_maps(depth=depth, target=target, valid=valid)
+    return torch.where(valid, at_least_float32(depth) - at_least_float32(target), 0).abs()
+
+
+def _canonical_unit(prediction: Prediction) -> Float[Tensor, "b 1 1 1"]:
+    """Return f_c / f of each row, canonical metres a metre."""
+    focal = (prediction.intrinsics[:, 0] * prediction.intrinsics[:, 1]).sqrt()
+    return (prediction.focal_canonical / focal)[:, None, None, None]
