@@ -107,7 +107,7 @@ class EdgeGuidedLoss(DepthLoss):
 
     def forward(self, prediction: Prediction, batch: Batch, *, step: int = 0) -> Float[Tensor, " b"]:
         """Return `edge_guided` of the inverse depths for the windows of this step."""
-        draws = draw_rows(batch.image, 3 * self.windows, self.seed, step).unflatten(1, (3, -1))
+        draws = draw_rows(batch.image, 3 * self.windows, self.seed, step).view(-1, 3, self.windows)
         maps = prediction.inverse_depth, batch.inverse_depth, self.usable(batch)
         return edge_guided(*maps, strong_edges(batch.image), draws, self.sides, self.pixels)
 

@@ -142,8 +142,8 @@ class LocalPointLoss(DepthLoss):
         target = torch.where(usable, batch.target, 0)
         farthest = target.amax((1, 2, 3), True)  # the loss has no unit, and squares stay in range
         maps = prediction.depth, target / torch.where(farthest > 0, farthest, 1), usable, camera
-        draws = draw_rows(batch.image, 2 * sum(self.patches), self.seed, step).unflatten(1, (2, -1))
-        parts = zip(self.levels, draws.split(self.patches, 2), strict=True)
+        draws = draw_rows(batch.image, 2 * sum(self.patches), self.seed, step).view(-1, 2, sum(self.patches))
+        parts = zip(self.levels, torch.split(draws, self.patches, 2), strict=True)
         return torch.stack([local_points(*maps, part, level, self.pixels) for level, part in parts]).mean(0)
 
     def supervised(self, batch: Batch) -> Bool[Tensor, " b"]:

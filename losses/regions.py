@@ -110,7 +110,7 @@ class RegionNormalisedLoss(DepthLoss):
 
     def forward(self, prediction: Prediction, batch: Batch, *, step: int = 0) -> Float[Tensor, " b"]:
         """Return `region_normalised` of the inverse depths for the windows of this step."""
-        draws = draw_rows(batch.image, 6 * self.windows, self.seed, step).unflatten(1, (6, -1))
+        draws = draw_rows(batch.image, 6 * self.windows, self.seed, step).view(-1, 6, self.windows)
         maps = prediction.inverse_depth, batch.inverse_depth, self.usable(batch)
         return region_normalised(*maps, draws, self.sides, self.pixels)
 
