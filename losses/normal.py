@@ -1,203 +1,185 @@
-"""Losses on surface normals, seen through the true camera of each row; they do not depend on scale."""
+"""Surface normals of two depth maps, pixel by pixel, seen through the true camera of each row."""
 
-from typing import ClassVar
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn.functional import pad
+from torch.autograd.function import once_differentiable
 
 from depthmix.batch import Batch
-from depthmix.geometry import has_neighbours, normals, unit, unproject
-from depthmix.losses.base import DepthLoss, Need
-from depthmix.losses.draws import draw, pick, pick_same_id
-from depthmix.masked import count_valid, masked_sum
+from depthmix.geometry import has_neighbours, in_range
+from depthmix.losses.base import DepthLoss, Need, check_maps
+from depthmix.masked import at_least_float32, count_valid
 from depthmix.prediction import Prediction
 from depthmix.sample import DEPTH_KINDS, LabelKind
 
-__all__ = ["PairwiseNormalLoss", "VirtualNormalLoss", "pairwise_normal", "virtual_normal"]
+__all__ = ["NormalMeasure", "SurfaceNormalLoss", "surface_normal", "true_camera"]
 
-# A triangle of label points is kept when its smallest angle exceeds 30 degrees (sine 0.5) and each side
-# exceeds this part of its depth: thinner or smaller ones have normals made of label noise.
-MIN_SINE = 0.5
-MIN_SIDE = 0.01
+NormalMeasure = Literal["angle", "cosine", "l1"]
+Vector = tuple[Tensor, Tensor, Tensor]
+
+# Squared sines below it are rounding; their inverse root stays in range in float32.
+SMALLEST_SQUARE = 1e-30
 
 
-def virtual_normal(
-    points: Float[Tensor, "b 3 h w"],
-    target_points: Float[Tensor, "b 3 h w"],
+def surface_normal(
+    depth: Float[Tensor, "b 1 h w"],
+    target: Float[Tensor, "b 1 h w"],
+    intrinsics: Float[Tensor, "b 4"],
     valid: Bool[Tensor, "b 1 h w"],
-    draws: Int[Tensor, "3 t"],
+    measure: NormalMeasure = "angle",
 ) -> Float[Tensor, " b"]:
-    """Compare the normals of random triangles of points, per row: mean of the larger three quarters.
+    """Average over each row how far the normals of two depth maps are apart.
 
     Args:
-        points: predicted points, in any unit.
-        target_points: label points, in any unit.
-        valid: where `target_points` may be read.
-        draws: random integers in [0, 2^32), three per triangle; each becomes a valid pixel of the row.
+        depth: predicted z, in any unit.
+        target: label z, in any unit.
+        intrinsics: fx, fy, cx, cy of each row.
+        valid: where `target` may be read.
+        measure: "angle" in radians; "cosine", one minus it; "l1", the sum of the three absolute differences.
 
-    Convention: 0 where no triangle of the row is well shaped.
+    Convention: normals of central differences (`depthmix.geometry.normals`), read where a pixel and its four
+    neighbours are valid: no neighbour without a label enters a normal, and a sparse row bears nothing.
+    0 on such a row. The angle is taken from the chord between the normals, so its gradient never exceeds
+    that of the normals; that of an arccosine is infinite where they agree. No second derivatives.
 
-    Reference: Yin et al., Virtual Normal (arXiv 1907.12209), equations 4 to 6. Corners are drawn among valid
-    pixels and triangles are rejected as a whole; the authors' code patches single coordinates.
+    Reference: angle and L1 of normals as in Bae et al. (arXiv 2109.09881) and MoGe (arXiv 2410.19115), which
+    reads four cross products a pixel; the public code of LeReS averages depth over invalid neighbours.
     """
-    index = pick(valid.flatten(1), draws.flatten())
-    a, b, c = _corners(target_points, index)
-    good = _well_shaped(a, b, c) & valid.flatten(1).any(1)[:, None]
-    label = unit(torch.linalg.cross(unit(b - a), unit(c - a), dim=1))
-    a, b, c = _corners(points, index)
-    normal = unit(torch.linalg.cross(unit(b - a), unit(c - a), dim=1))
-    error = (normal - label).abs().sum(1)
-    count = count_valid(good)
-    ordered = torch.where(good, error, -1).sort(1, descending=True).values
-    kept = count - count // 4
-    rank = torch.arange(ordered.shape[1], device=ordered.device)
-    return torch.where(rank < kept[:, None], ordered, 0).sum(1) / kept.clamp_min(1)
+    check_maps(depth=depth, target=target, valid=valid, intrinsics=intrinsics)
+    z = torch.where(valid, at_least_float32(depth), 1)
+    good = has_neighbours(valid)
+    total: Tensor = _NormalError.apply(z, target, intrinsics.to(z.dtype), valid, good, measure)  # type: ignore[no-untyped-call]
+    return total / count_valid(good).clamp_min(1)
 
 
-def pairwise_normal(
-    points: Float[Tensor, "b 3 h w"],
-    target_points: Float[Tensor, "b 3 h w"],
-    valid: Bool[Tensor, "b 1 h w"],
-    planes: Int[Tensor, "b 1 h w"],
-    draws: Int[Tensor, "4 m"],
-) -> Float[Tensor, " b"]:
-    """Compare the angle between the normals of two pixels with what the label says, as cosines, per row.
-
-    One half of the pairs lies inside plane instances, where the cosine must be 1; the other half lies
-    anywhere on the label's surface, where it must be that of the label's normals.
-
-    Args:
-        points: predicted points, in any unit.
-        target_points: label points, in any unit.
-        valid: where `target_points` may be read.
-        planes: plane instances; 0 is none.
-        draws: random integers in [0, 2^32), two per pair of each half.
-
-    Convention: normals whose stencil leaves the plane or the valid pixels are not used. 0 where a row has
-    neither; a sparse row has only its planes.
-
-    Reference: pair-wise normal loss of Yin et al., LeReS (arXiv 2012.09365), equation 3; random pairs in
-    place of pairs across image edges.
-    """
-    normal, _ = normals(points, torch.ones_like(valid))
-    label, on_surface = normals(target_points, valid)
-    surface, inside = on_surface.flatten(1), _inside(planes).flatten(1)
-    anywhere = pick(surface, draws[0]), pick(surface, draws[1])
-    same = pick_same_id(inside, draws[2], draws[3])
-    apart = (_cosine(normal, *anywhere) - _cosine(label, *anywhere)).abs()
-    together = 1 - _cosine(normal, *same)
-    usable = torch.stack([surface.any(1), (inside > 0).any(1)], 1)
-    usable = usable[:, :, None].expand(-1, -1, draws.shape[1])
-    return masked_sum(torch.stack([apart, together], 1), usable) / count_valid(usable).clamp_min(1)
-
-
-class VirtualNormalLoss(DepthLoss):
-    """Compare normals of far-apart triangles, which label noise hardly moves; see `virtual_normal`.
-
-    Args:
-        triplets: triangles drawn per row and step, before badly shaped ones are dropped.
-        seed: start of the draws.
+class SurfaceNormalLoss(DepthLoss):
+    """Compare the surface normals of prediction and label pixel by pixel; see `surface_normal`.
 
     Raises:
-        ValueError: `triplets` is smaller than 1.
+        ValueError: `measure` is not "angle", "cosine" or "l1".
     """
 
     accepts: ClassVar[frozenset[LabelKind]] = DEPTH_KINDS
-    needs: ClassVar[frozenset[Need]] = frozenset({"camera"})
+    needs: ClassVar[frozenset[Need]] = frozenset({"camera", "dense"})
 
-    def __init__(self, triplets: int = 4096, seed: int = 0) -> None:
+    def __init__(self, measure: NormalMeasure = "angle") -> None:
         super().__init__()
-        if triplets < 1:
-            raise ValueError(f"`triplets` must be at least 1, got {triplets}")
-        self.triplets, self.seed = triplets, seed
+        if measure not in get_args(NormalMeasure):
+            raise ValueError(f"`measure` must be one of {', '.join(get_args(NormalMeasure))}, got {measure}")
+        self.measure: NormalMeasure = measure
 
     def forward(self, prediction: Prediction, batch: Batch, *, step: int = 0) -> Float[Tensor, " b"]:
-        """Return `virtual_normal` for the triangles of this step."""
-        usable = self.usable(batch)
-        draws = draw(3 * self.triplets, self.seed, step, usable.device).view(3, -1)
-        return virtual_normal(*_both_points(prediction, batch, usable), usable, draws)
+        """Return `surface_normal` of the depths."""
+        camera = true_camera(prediction, batch)
+        return surface_normal(prediction.depth, batch.target, camera, self.usable(batch), self.measure)
 
     def supervised(self, batch: Batch) -> Bool[Tensor, " b"]:
-        """Tell which rows have a camera and the three valid pixels of a triangle."""
-        return count_valid(self.usable(batch)) >= 3
+        """Tell which rows have a camera and a valid pixel with its four neighbours."""
+        return has_neighbours(self.usable(batch)).flatten(1).any(1)
 
 
-class PairwiseNormalLoss(DepthLoss):
-    """Compare angles between surface normals, inside planes and anywhere; see `pairwise_normal`.
+def true_camera(prediction: Prediction, batch: Batch) -> Float[Tensor, "b 4"]:
+    """Return the camera of each row; a row without one, which bears no loss, borrows the prediction's."""
+    return torch.where(batch.camera_known[:, None], batch.intrinsics, prediction.intrinsics)
 
-    Args:
-        pairs: pairs drawn per row and step in each half.
-        seed: start of the draws.
 
-    Raises:
-        ValueError: `pairs` is smaller than 1.
+class _NormalError(torch.autograd.Function):
+    """Sum the errors of normals over the good pixels of each row, and take the gradient on the way.
+
+    Autograd would keep two dozen maps until the backward pass; here buffers are used again (60 MB at batch
+    8 of 384 x 384 is 12 maps), and only the gradient itself is kept.
     """
 
-    accepts: ClassVar[frozenset[LabelKind]] = DEPTH_KINDS | {LabelKind.NONE}
-    needs: ClassVar[frozenset[Need]] = frozenset({"camera"})
+    @staticmethod
+    def forward(
+        ctx: Any,
+        z: Tensor,
+        target: Tensor,
+        camera: Tensor,
+        valid: Tensor,
+        good: Tensor,
+        measure: NormalMeasure,
+    ) -> Tensor:
+        inner, columns = good[..., 1:-1, 1:-1], camera[:, :, None, None, None].unbind(1)
+        known = in_range(torch.where(valid, at_least_float32(target), 1)).to(z.dtype)
+        difference, _ = _unit_normals(known, columns)
+        del known
+        normal, factor = _unit_normals(z, columns)
+        for own, other in zip(difference, normal, strict=True):
+            own.sub_(other).neg_()
+        total, slope = _measured(difference, inner, measure)
+        slope = _tangential(slope, normal, factor.mul_(inner))
+        del normal, factor
+        ctx.save_for_backward(_pull_back(slope, z, columns))
+        return total
 
-    def __init__(self, pairs: int = 4096, seed: int = 0) -> None:
-        super().__init__()
-        if pairs < 1:
-            raise ValueError(f"`pairs` must be at least 1, got {pairs}")
-        self.pairs, self.seed = pairs, seed
-
-    def forward(self, prediction: Prediction, batch: Batch, *, step: int = 0) -> Float[Tensor, " b"]:
-        """Return `pairwise_normal` for the pairs of this step."""
-        usable = self.usable(batch)
-        draws = draw(4 * self.pairs, self.seed, step, usable.device).view(4, -1)
-        both = _both_points(prediction, batch, usable)
-        return pairwise_normal(*both, usable, self._planes(batch), draws)
-
-    def supervised(self, batch: Batch) -> Bool[Tensor, " b"]:
-        """Tell which rows have a camera and a pixel with its neighbours on one surface."""
-        surface = has_neighbours(self.usable(batch)).flatten(1)
-        return surface.any(1) | (_inside(self._planes(batch)) > 0).flatten(1).any(1)
-
-    def _planes(self, batch: Batch) -> Int[Tensor, "b 1 h w"]:
-        return torch.where(self.bears(batch)[:, None, None, None], batch.planes, 0)
-
-
-def _both_points(
-    prediction: Prediction, batch: Batch, usable: Bool[Tensor, "b 1 h w"]
-) -> tuple[Float[Tensor, "b 3 h w"], Float[Tensor, "b 3 h w"]]:
-    """Lift both depths through the row's true camera; a row without one borrows the prediction's."""
-    camera = torch.where(batch.camera_known[:, None], batch.intrinsics, prediction.intrinsics)
-    depth = torch.where(usable, batch.target, 1)
-    farthest = depth.amax((1, 2, 3), keepdim=True)  # no loss here has a unit, and squares stay in range
-    return unproject(prediction.depth, camera), unproject(depth / farthest, camera)
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        (slope,) = ctx.saved_tensors
+        return slope * gradient[:, None, None, None], None, None, None, None, None
 
 
-def _corners(points: Float[Tensor, "b 3 h w"], index: Int[Tensor, "b m"]) -> tuple[Tensor, Tensor, Tensor]:
-    a, b, c = _at(points, index).chunk(3, 2)
-    return a, b, c
+def _unit_normals(z: Float[Tensor, "b 1 h w"], camera: tuple[Tensor, ...]) -> tuple[Vector, Tensor]:
+    """Return unit normals that face away from the camera, without the border, and their length before."""
+    fx, fy, cx, cy = camera
+    u, v = _inner_grid(z)
+    right, left, below, above = _stencil(z)
+    across, down = (right - left).div_(right + left), (below - above).div_(below + above)
+    z_part = (across * (u - cx)).addcmul_(down, v - cy).add_(1)
+    x_part, y_part = across.mul_(-fx), down.mul_(-fy)
+    factor = (x_part * x_part).addcmul_(y_part, y_part).addcmul_(z_part, z_part).rsqrt_()
+    return (x_part.mul_(factor), y_part.mul_(factor), z_part.mul_(factor)), factor
 
 
-def _at(vectors: Float[Tensor, "b 3 h w"], index: Int[Tensor, "b m"]) -> Float[Tensor, "b 3 m"]:
-    return vectors.flatten(2).gather(2, index[:, None].expand(-1, 3, -1))
+def _measured(difference: Vector, inner: Tensor, measure: NormalMeasure) -> tuple[Tensor, Vector]:
+    """Return each row's sum of errors and the derivative by the predicted normal, up to radial parts."""
+    x, y, z = difference
+    if measure == "l1":
+        error = x.abs().add_(y.abs()).add_(z.abs())
+        return _row_sum(error, inner), (x.sign_(), y.sign_(), z.sign_())
+    squared = (x * x).addcmul_(y, y).addcmul_(z, z)  # of the chord: 2 - 2 cos
+    if measure == "cosine":
+        return _row_sum(squared, inner) / 2, difference
+    total = 2 * _row_sum(squared.sqrt().div_(2).clamp_max_(1).asin_(), inner)
+    # One over the sine; where the normals agree, the difference itself is 0.
+    steep = squared.div(-4).add_(1).mul_(squared).clamp_min_(SMALLEST_SQUARE).rsqrt_()
+    return total, (x.mul_(steep), y.mul_(steep), z.mul_(steep))
 
 
-def _well_shaped(
-    a: Float[Tensor, "b 3 t"], b: Float[Tensor, "b 3 t"], c: Float[Tensor, "b 3 t"]
-) -> Bool[Tensor, "b t"]:
-    sides = torch.stack([b - a, c - b, a - c], 1).square().sum(2).sqrt()
-    shortest = sides.amin(1)
-    twice_area: Tensor = torch.linalg.cross(b - a, c - a, dim=1).square().sum(1).sqrt()
-    # The smallest angle lies between the two longest sides.
-    wide = twice_area * shortest > MIN_SINE * sides.prod(1)
-    return wide & (shortest > MIN_SIDE * (a[:, 2] + b[:, 2] + c[:, 2]) / 3)
+def _row_sum(error: Tensor, inner: Tensor) -> Tensor:
+    return error.mul_(inner).flatten(1).sum(1)
 
 
-def _inside(planes: Int[Tensor, "b 1 h w"]) -> Int[Tensor, "b 1 h w"]:
-    """Keep the plane ids of pixels whose four neighbours lie on the same plane."""
-    padded = pad(planes, (1, 1, 1, 1))
-    around = [padded[..., 1:-1, 2:], padded[..., 1:-1, :-2], padded[..., 2:, 1:-1], padded[..., :-2, 1:-1]]
-    return torch.where(torch.stack([near == planes for near in around]).all(0), planes, 0)
+def _tangential(slope: Vector, normal: Vector, factor: Tensor) -> Vector:
+    """Carry the derivative by unit vectors on to the vectors before they were scaled to length 1."""
+    radial = (slope[0] * normal[0]).addcmul_(slope[1], normal[1]).addcmul_(slope[2], normal[2])
+    x, y, z = (s.addcmul_(n, radial, value=-1).mul_(factor) for s, n in zip(slope, normal, strict=True))
+    return x, y, z
 
 
-def _cosine(
-    normal: Float[Tensor, "b 3 h w"], first: Int[Tensor, "b m"], second: Int[Tensor, "b m"]
-) -> Float[Tensor, "b m"]:
-    return (_at(normal, first) * _at(normal, second)).sum(1)
+def _pull_back(slope: Vector, z: Tensor, camera: tuple[Tensor, ...]) -> Tensor:
+    """Carry the derivative by the normals on to the depths of their stencils."""
+    fx, fy, cx, cy = camera
+    u, v = _inner_grid(z)
+    right, left, below, above = _stencil(z)
+    result = torch.zeros_like(z)
+    to_right, to_left, to_below, to_above = _stencil(result)
+    across = (slope[2] * (u - cx)).sub_(slope[0] * fx).mul_(2).div_(right + left).div_(right + left)
+    to_right.addcmul_(across, left)
+    to_left.addcmul_(across, right, value=-1)
+    down = (slope[2] * (v - cy)).sub_(slope[1] * fy).mul_(2).div_(below + above).div_(below + above)
+    to_below.addcmul_(down, above)
+    to_above.addcmul_(down, below, value=-1)
+    return result
+
+
+def _stencil(z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return z[..., 1:-1, 2:], z[..., 1:-1, :-2], z[..., 2:, 1:-1], z[..., :-2, 1:-1]
+
+
+def _inner_grid(z: Tensor) -> tuple[Tensor, Tensor]:
+    u = torch.arange(1, z.shape[-1] - 1, device=z.device, dtype=z.dtype)
+    return u, torch.arange(1, z.shape[-2] - 1, device=z.device, dtype=z.dtype)[:, None]

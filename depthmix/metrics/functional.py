@@ -154,8 +154,8 @@ def planarity_angle(
 def normal_angle(prediction: Map, target: Map, valid: Mask, intrinsics: Float[Tensor, "b 4"]) -> Rows:
     """Average the angle in degrees between the surface normals of prediction and label, away from edges."""
     everywhere = torch.ones_like(valid)
-    ours, ours_good = normals(unproject(prediction.double(), intrinsics), everywhere)
-    theirs, theirs_good = normals(unproject(target.double(), intrinsics), valid)
+    ours, ours_good = normals(prediction.double(), intrinsics, everywhere)
+    theirs, theirs_good = normals(target.double(), intrinsics, valid)
     good = ours_good & theirs_good & edge_free(target, valid)
     return _mean(_degrees_between(ours, theirs, 1)[:, None], good)
 
