@@ -9,10 +9,11 @@ from torch import Tensor
 
 from depthmix.errors import ConfigError
 from depthmix.losses import (
+    EdgeNormalLoss,
     GradientMatchingLoss,
     LogL1Loss,
-    PairwiseNormalLoss,
     PlaneLoss,
+    PlaneNormalLoss,
     ScaleShiftInvariantLoss,
     SilogLoss,
     VirtualNormalLoss,
@@ -42,7 +43,8 @@ def all_terms() -> dict[str, Term]:
         "l1": Term(LogL1Loss(), weight=2.0),
         "plane": Term(PlaneLoss(), weight=0.1),
         "virtual": Term(VirtualNormalLoss()),
-        "pairwise": Term(PairwiseNormalLoss()),
+        "edges": Term(EdgeNormalLoss()),
+        "walls": Term(PlaneNormalLoss()),
     }
 
 
