@@ -25,6 +25,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +58,7 @@ RECIPES = ("quality_aware", "ssi_everywhere", "naive")
 HEIGHT, WIDTH = 48, 64
 STORED = (60, 80)
 FOCAL = 60.0
+BATCH, RATE = 16, 3e-3
 SHOWN = ("abs_rel", "delta1", "silog", "planarity_rms", "planarity_angle", "normal_angle", "boundary_f1")
 
 
@@ -165,7 +168,14 @@ def _values(folder: Path) -> Float[np.ndarray, " n"]:
 
 
 def _result(options: argparse.Namespace, recipe: str, seed: int) -> Path:
-    return options.folder / f"{recipe}-{seed}-{options.steps}.json"
+    return options.folder / f"{recipe}-{seed}-{options.steps}-{_digest()}.json"
+
+
+@cache
+def _digest() -> str:
+    """Tell runs of other settings apart, so that none of them passes for a finished one."""
+    settings = (recipe_file("quality_aware").read_text(), repr(LightDepthNet()), (HEIGHT, WIDTH, BATCH, RATE))
+    return sha256(repr(settings).encode()).hexdigest()[:8]
 
 
 def _spawn(options: argparse.Namespace, recipe: str, seed: int) -> None:
@@ -189,13 +199,13 @@ def _run_one(options: argparse.Namespace, prepared: Path) -> None:
     data = MixData(
         root=str(prepared),
         sources=sources,
-        batch_size=12,
+        batch_size=BATCH,
         steps_per_epoch=options.steps,
         augment=AugmentOptions(height=HEIGHT, width=WIDTH),
         workers=0,
         seed=seed,
     )
-    task = DepthTask(LightDepthNet(), terms, focal_canonical=FOCAL)
+    task = DepthTask(LightDepthNet(), terms, focal_canonical=FOCAL, learning_rate=RATE)
     trainer = Trainer(
         max_epochs=1,
         accelerator="cpu",
@@ -211,8 +221,9 @@ def _run_one(options: argparse.Namespace, prepared: Path) -> None:
     seconds = time.process_time() - started
     net = task.net.eval()
     rows = _evaluate(net, prepared, _calibration(net, prepared) if recipe == "ssi_everywhere" else None)
-    torch.save(net.state_dict(), options.folder / f"{recipe}-{seed}-{options.steps}.pt")
-    _result(options, recipe, seed).write_text(json.dumps({"cpu_seconds": seconds, "rows": rows}))
+    result = _result(options, recipe, seed)
+    torch.save(net.state_dict(), result.with_suffix(".pt"))
+    result.write_text(json.dumps({"cpu_seconds": seconds, "rows": rows}))
 
 
 def _recipe(name: str) -> tuple[dict[str, Term], dict[str, SourceSpec]]:

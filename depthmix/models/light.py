@@ -114,14 +114,20 @@ class LightDepthNet(nn.Module):
 
 
 class _Block(nn.Module):
+    """Two convolutions around a shortcut; the second starts at zero, as if it were not there."""
+
     def __init__(self, width: int, dilation: int = 1) -> None:
         super().__init__()
-        self.convolution = nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation, bias=False)
-        self.norm = nn.GroupNorm(8, width)
+        self.first = nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation, bias=False)
+        self.first_norm = nn.GroupNorm(8, width)
+        self.second = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.second_norm = nn.GroupNorm(8, width)
+        nn.init.zeros_(self.second_norm.weight)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        residual: Tensor = functional.silu(self.norm(self.convolution(x)))
-        return x + residual
+        inner = functional.silu(self.first_norm(self.first(x)))
+        out: Tensor = functional.silu(x + self.second_norm(self.second(inner)))
+        return out
 
 
 def _smoothed(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
