@@ -1,7 +1,9 @@
 """Losses that respect what a label can bear: formulas as functions, options as classes."""
 
 from depthmix.losses.base import DepthLoss, Need, check_maps
+from depthmix.losses.edges import EdgeGuidedLoss, edge_guided, strong_edges
 from depthmix.losses.gradient import GradientMatchingLoss, gradient_matching
+from depthmix.losses.hierarchy import HierarchicalLoss, hierarchical
 from depthmix.losses.metres import (
     BerhuLoss,
     DepthL1Loss,
@@ -17,7 +19,10 @@ from depthmix.losses.noise import LabelNoiseLoss, gaussian_noise, laplace_noise
 from depthmix.losses.normal import SurfaceNormalLoss, surface_normal
 from depthmix.losses.pairs import edge_quadruples, image_edges
 from depthmix.losses.pairwise_normal import EdgeNormalLoss, PlaneNormalLoss, edge_normal, plane_normal
+from depthmix.losses.patches import LocalPointLoss, local_affine, local_points
 from depthmix.losses.plane import PlaneLoss, coplanarity
+from depthmix.losses.plane_angle import ManhattanLoss, PlaneAngleLoss, manhattan, plane_angle
+from depthmix.losses.plane_offset import PlaneOffsetLoss, SamePlaneLoss, plane_offset, same_plane
 from depthmix.losses.ranking import (
     OrdinalLoss,
     RankingLoss,
@@ -25,6 +30,7 @@ from depthmix.losses.ranking import (
     ordinal_ranking,
     pair_ranking,
 )
+from depthmix.losses.regions import RegionNormalisedLoss, region_normalised
 from depthmix.losses.scale import ScaleLoss, scale_error
 from depthmix.losses.sky import SkyBehindLoss, SkyLoss, sky_behind, sky_cross_entropy
 from depthmix.losses.ssi import ScaleShiftInvariantLoss, ssi_trimmed
@@ -35,18 +41,26 @@ __all__ = [
     "BerhuLoss",
     "DepthL1Loss",
     "DepthLoss",
+    "EdgeGuidedLoss",
     "EdgeNormalLoss",
     "ErrorForecastLoss",
     "GradientMatchingLoss",
+    "HierarchicalLoss",
     "HuberLoss",
     "InverseDepthL1Loss",
     "LabelNoiseLoss",
+    "LocalPointLoss",
     "LogL1Loss",
+    "ManhattanLoss",
     "Need",
     "OrdinalLoss",
+    "PlaneAngleLoss",
     "PlaneLoss",
     "PlaneNormalLoss",
+    "PlaneOffsetLoss",
     "RankingLoss",
+    "RegionNormalisedLoss",
+    "SamePlaneLoss",
     "ScaleFreeSilogLoss",
     "ScaleLoss",
     "ScaleShiftInvariantLoss",
@@ -60,26 +74,36 @@ __all__ = [
     "check_maps",
     "coplanarity",
     "depth_l1",
+    "edge_guided",
     "edge_normal",
     "edge_quadruples",
     "error_forecast",
     "gaussian_noise",
     "gradient_matching",
+    "hierarchical",
     "huber",
     "image_edges",
     "inverse_depth_l1",
     "label_relations",
     "laplace_noise",
+    "local_affine",
+    "local_points",
     "log_l1",
+    "manhattan",
     "noise_weight",
     "ordinal_ranking",
     "pair_ranking",
+    "plane_angle",
     "plane_normal",
+    "plane_offset",
+    "region_normalised",
+    "same_plane",
     "scale_error",
     "silog",
     "sky_behind",
     "sky_cross_entropy",
     "ssi_trimmed",
+    "strong_edges",
     "surface_normal",
     "uncertain_l1",
     "virtual_normal",

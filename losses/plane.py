@@ -7,9 +7,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from depthmix.alignment import normalise
+from depthmix.alignment import CONTRAST_FLOOR
 from depthmix.batch import Batch
-from depthmix.losses.base import DepthLoss, Need
+from depthmix.losses.base import DepthLoss, Need, check_maps
+from depthmix.losses.plane_fit import fit_planes, must_hold, plane_moments, weighted_mean
+from depthmix.masked import at_least_float32, masked_median
 from depthmix.prediction import Prediction
 from depthmix.sample import LabelKind
 
@@ -41,15 +43,12 @@ def coplanarity(
     shrinking the map shrinks both parts of the ratio and gains nothing; dividing by a detached spread or by
     the mean would reward flat images. 0 on a row without planes.
     """
-    ids = _table_index(planes, max_planes)
-    q = normalise(inverse_depth, torch.ones_like(planes, dtype=torch.bool)).flatten(1)
-    fitted, area = _fit_affine(q, ids, planes.shape[-2:], max_planes)
-    # The fit is a minimum, so its own derivative vanishes and it needs no gradient.
-    sum_squares = _sum_per_plane((q - fitted).square()[:, None], ids, max_planes)[:, 0]
-    variance = sum_squares / area.clamp_min(1)
+    check_maps(inverse_depth=inverse_depth, planes=planes)
+    q, spread = in_spreads(inverse_depth)
+    fit = fit_planes(plane_moments(q, planes, max_planes))
+    variance = fit.variance / spread[:, None].square()
     rms = variance / ((variance + EPSILON).sqrt() + math.sqrt(EPSILON))
-    weight = torch.where(area >= min_pixels, area, 0)[:, 1:]
-    return (weight * rms[:, 1:]).sum(1) / weight.sum(1).clamp_min(1)
+    return weighted_mean(rms, torch.where(fit.area >= min_pixels, fit.area, 0)).to(q.dtype)
 
 
 class PlaneLoss(DepthLoss):
@@ -64,10 +63,7 @@ class PlaneLoss(DepthLoss):
 
     def __init__(self, max_planes: int = 64, min_pixels: int = 50) -> None:
         super().__init__()
-        if max_planes < 1:
-            raise ValueError(f"`max_planes` must be at least 1, got {max_planes}")
-        if min_pixels < 4:
-            raise ValueError(f"`min_pixels` must be at least 4, got {min_pixels}")
+        must_hold(max_planes, min_pixels)
         self.max_planes, self.min_pixels = max_planes, min_pixels
 
     def forward(self, prediction: Prediction, batch: Batch, *, step: int = 0) -> Float[Tensor, " b"]:
@@ -76,51 +72,21 @@ class PlaneLoss(DepthLoss):
 
     def supervised(self, batch: Batch) -> Bool[Tensor, " b"]:
         """Tell which rows have a plane of at least `min_pixels`."""
-        ids = _table_index(batch.planes, self.max_planes)
-        area = _sum_per_plane(torch.ones_like(ids, dtype=torch.float32)[:, None], ids, self.max_planes)
-        return (area[:, 0, 1:] >= self.min_pixels).any(1)
+        moments = plane_moments(torch.zeros_like(batch.target), batch.planes, self.max_planes)
+        return (moments[..., 0] >= self.min_pixels).any(1)
 
 
-def _table_index(planes: Int[Tensor, "b 1 h w"], max_planes: int) -> Int[Tensor, "b n"]:
-    ids = planes.flatten(1).long()
-    return torch.where(ids <= max_planes, ids, 0)
+def in_spreads(x: Float[Tensor, "b 1 h w"]) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, " b"]]:
+    """Return the map from its median in units of its spread, and the spread in the same units, which is 1.
 
-
-def _sum_per_plane(
-    values: Float[Tensor, "b c n"], ids: Int[Tensor, "b n"], max_planes: int
-) -> Float[Tensor, "b c k"]:
-    """Add up the values of each plane; column 0 collects the pixels without one."""
-    table = values.new_zeros(*values.shape[:2], max_planes + 1)
-    return table.scatter_add(2, ids[:, None].expand_as(values), values)
-
-
-def _at_pixels(table: Float[Tensor, "b c k"], ids: Int[Tensor, "b n"]) -> Float[Tensor, "b c n"]:
-    return table.gather(2, ids[:, None].expand(-1, table.shape[1], -1))
-
-
-@torch.no_grad()
-def _fit_affine(
-    q: Float[Tensor, "b n"], ids: Int[Tensor, "b n"], size: torch.Size, max_planes: int
-) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b k"]]:
-    """Return the least-squares affine map of each pixel's plane at that pixel, and the planes' areas."""
-    h, w = size
-    # Coordinates within [-1, 1] about the centre: float32 sums of pixel squares would lose digits.
-    u = (2 * torch.arange(w, device=q.device, dtype=q.dtype) - (w - 1)) / max(h, w)
-    v = (2 * torch.arange(h, device=q.device, dtype=q.dtype) - (h - 1)) / max(h, w)
-    grid = [u.expand(h, w).flatten().expand_as(q), v[:, None].expand(h, w).flatten().expand_as(q)]
-    sums = _sum_per_plane(torch.stack([torch.ones_like(q), *grid, q], 1), ids, max_planes)
-    area = sums[:, 0]
-    means = _at_pixels(sums[:, 1:] / area[:, None].clamp_min(1), ids)
-    du, dv, dq = (torch.stack([*grid, q], 1) - means).unbind(1)
-    # Gram-Schmidt: fit along u, then along what u leaves of v. A determinant would cancel on slanted lines.
-    uu, uv, uq = _sum_per_plane(torch.stack([du * du, du * dv, du * dq], 1), ids, max_planes).unbind(1)
-    lean, along_u = _at_pixels(torch.stack([_ratio(uv, uu), _ratio(uq, uu)], 1), ids).unbind(1)
-    dw = dv - lean * du
-    ww, wq = _sum_per_plane(torch.stack([dw * dw, dw * dq], 1), ids, max_planes).unbind(1)
-    along_w = _at_pixels(_ratio(wq, ww)[:, None], ids)[:, 0]
-    return means[:, 2] + along_u * du + along_w * dw, area
-
-
-def _ratio(product: Float[Tensor, "b k"], square: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
-    """Return the slope along one direction; 0 where a plane has no extent in it."""
-    return torch.where(square > 0, product / square, 0)
+    The unit is a constant; the gradient of the spread flows through the second result alone. That of the
+    median is left out: neither residuals of planes nor the sum of deviations from a median feel a shift.
+    """
+    x = at_least_float32(x)
+    with torch.no_grad():
+        middle = masked_median(x, torch.ones_like(x, dtype=torch.bool))
+        floor = CONTRAST_FLOOR * x.abs().mean((1, 2, 3))
+    x = x - middle[:, None, None, None]
+    spread = torch.maximum(x.abs().mean((1, 2, 3)), floor)
+    unit = torch.where(spread > 0, spread, 1).detach()
+    return x / unit[:, None, None, None], torch.where(spread > 0, spread / unit, 1)
