@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from depthmix.alignment import align_scale_shift
-from depthmix.geometry import normals, unproject
+from depthmix.geometry import normals
 from depthmix.masked import count_valid, masked_mad, masked_mean
 
 __all__ = [
