@@ -47,7 +47,7 @@ class TestLocalPointLoss(LossContract):
         return np.mean(means)
 
     def plain(self):
-        p, g, valid, camera, draws = maps(0, (2, 1, 7, 8), torch.float64)
+        p, g, valid, camera, draws = maps(0, (2, 1, 5, 6), torch.float64)
         return lambda x: local_points(x, g, valid, camera, draws, 2), p
 
 
