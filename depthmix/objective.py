@@ -88,7 +88,8 @@ class Objective(nn.Module):
     - "uncertainty": by exp(-s), where each term's s is learned with the network; see `uncertainty_weights`.
     - "pareto": by the weights of the shortest vector in the convex hull of the terms' gradients; see
       `min_norm_weights`. Terms that share no rows are orthogonal at the prediction, and each then counts
-      1 over its squared norm: a term of large gradients next to nothing.
+      1 over its squared norm: a term of large gradients next to nothing, and a head that is trained by one
+      term alone, whose gradient fades as it learns, in the end nearly everything.
     - "pareto_sources": the same over sources, which is how MiDaS uses it: the weighted sum of the terms over
       the rows of one source is one objective. Sources never share rows, so it is
       `min_norm_orthogonal`.

@@ -101,11 +101,12 @@ def head_problems(terms: Mapping[str, Term], heads: Sequence[Head]) -> list[str]
         terms: the terms by name.
         heads: channels that the network predicts besides depth.
     """
+    read = {head for term in terms.values() for head in _heads_of(term)}
+    wanted = ", ".join([*heads, *(head for head in HEADS if head in read and head not in heads)])
     problems = []
     for name, term in terms.items():
         for head in _heads_of(term):
             if head not in heads:
-                wanted = ", ".join([*heads, head])
                 reason = f"{type(term.loss).__name__} needs the head {head!r}, which the network lacks"
                 problems.append(f"terms.{name}: {reason}; set `model.heads: [{wanted}]`, or drop the term")
     trained = {head for term in terms.values() if term.weight > 0 for head in _heads_of(term)}

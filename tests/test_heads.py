@@ -141,6 +141,7 @@ def test_a_term_without_its_head_is_refused_with_the_way_out():
         "terms.one: Laplace needs the head 'uncertainty', which the network lacks; "
         "set `model.heads: [uncertainty]`, or drop the term"
     )
+    assert all("set `model.heads: [uncertainty, sky]`" in problem for problem in head_problems(terms(), []))
     with pytest.raises(ConfigError, match=r"terms.sky: .* set `model.heads: \[uncertainty, sky\]`"):
         task(heads=["uncertainty"])
 
