@@ -141,8 +141,8 @@ class _Middle(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         x, valid, lower, upper = ctx.saved_tensors
         values = _fill(x, valid, torch.nan)
-        nothing = values.new_zeros(()).expand_as(values)
-        return add_to_middle(nothing, gradient, values, lower, upper).view_as(x), None, None, None
+        gradients = add_to_middle(torch.zeros_like(values), gradient, values, lower, upper)
+        return gradients.view_as(x), None, None, None
 
 
 def middle_values(
@@ -167,11 +167,11 @@ def add_to_middle(
     lower: Float[Tensor, " b"],
     upper: Float[Tensor, " b"],
 ) -> Float[Tensor, "b n"]:
-    """Add the gradient of a row's median to `base`: half to all that equal `lower`, half to `upper`."""
+    """Add the gradient of a row's median to `base` in place: half to all that equal `lower`, half `upper`."""
     for middle in (lower, upper):
         ties = values == middle[:, None]
         share = gradient / (2 * count_valid(ties).clamp_min(1))
-        base = torch.where(ties, base + share[:, None], base)
+        base.add_(torch.where(ties, share[:, None], 0))
     return base
 
 

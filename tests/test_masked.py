@@ -16,6 +16,7 @@ from depthmix.masked import (
     masked_median,
     masked_quantile,
     masked_sum,
+    masked_weighted_median,
 )
 
 REFERENCES = {
@@ -24,7 +25,13 @@ REFERENCES = {
     masked_median: np.median,
     masked_mad: lambda x: np.mean(np.abs(x - np.median(x))),
 }
-ALL = [*REFERENCES, lambda x, valid: masked_quantile(x, valid, 0.3)]
+ALL = [
+    *REFERENCES,
+    lambda x, valid: masked_quantile(x, valid, 0.3),
+    lambda x, valid: masked_weighted_median(
+        x, 1 + torch.arange(x.numel(), device=x.device).view_as(x) % 3, valid
+    ),
+]
 
 # Few distinct values, so that ties occur.
 values = st.one_of(st.integers(-3, 3).map(float), st.floats(-100, 100, width=32))
@@ -52,6 +59,16 @@ def test_quantile_is_that_of_numpy(case, q):
     got = masked_quantile(torch.from_numpy(x), torch.from_numpy(valid), q)
     expected = [np.quantile(r[m], q) if m.any() else 0 for r, m in zip(x, valid, strict=True)]
     np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows, st.integers(0, 100))
+def test_weighted_median_is_the_median_of_pixels_repeated_as_often_as_they_weigh(case, seed):
+    x, valid = case
+    weight = np.random.default_rng(seed).integers(0, 4, x.shape)
+    got = masked_weighted_median(*map(torch.from_numpy, (x, weight.astype(float), valid)))
+    repeated = [np.repeat(r[m], w[m]) for r, w, m in zip(x, weight, valid, strict=True)]
+    np.testing.assert_allclose(got, [np.median(r) if len(r) else 0 for r in repeated])
 
 
 @settings(max_examples=60, deadline=None)
@@ -112,6 +129,28 @@ def test_tied_middle_pixels_share_the_gradient_of_the_median():
     x = torch.tensor([[1.0, 2.0, 2.0, 2.0, 9.0]], requires_grad=True)
     masked_median(x, torch.ones(1, 5, dtype=torch.bool)).sum().backward()
     torch.testing.assert_close(x.grad, torch.tensor([[0, 1 / 3, 1 / 3, 1 / 3, 0]]))
+
+
+@pytest.mark.parametrize("function", ALL)
+def test_it_runs_on_the_meta_device(function):
+    x = torch.empty(2, 1, 4, 5, device="meta", requires_grad=True)
+    function(x, torch.ones(2, 1, 4, 5, dtype=torch.bool, device="meta")).sum().backward()
+    assert x.grad.is_meta
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # of Dynamo
+def test_the_medians_compile_without_a_graph_break():
+    torch._dynamo.reset()
+    x, valid = torch.rand(2, 9), torch.rand(2, 9) > 0.3
+    for function in (masked_median, ALL[-1]):
+        results = []
+        for run in (function, torch.compile(function, fullgraph=True, backend="aot_eager")):
+            leaf = x.clone().requires_grad_()
+            value = run(leaf, valid)
+            value.sum().backward()
+            results.append((value.detach(), leaf.grad))
+        torch.testing.assert_close(*results)
 
 
 def test_mad_may_be_taken_about_another_centre():

@@ -144,7 +144,9 @@ class _LeastSquares(torch.autograd.Function):
         size_g, mean_g, g_away = _centred(g, valid, holes, total)
         if w is not None:
             g_away.mul_(holes)
-        covariance = (p_away * g_away).nansum(1) / _or_one(total)
+        covariance = g_away.mul_(p_away).nansum(1) / _or_one(
+            total
+        )  # in place: a new map costs five times more
         squares = p_away.square_() if w is None else p_away.square_().mul_(holes)
         variance = squares.nansum(1) / _or_one(total)
         fitted = (variance > (CONTRAST_FLOOR * mean_p.abs()).square()) & (total > 0)
@@ -164,23 +166,22 @@ class _LeastSquares(torch.autograd.Function):
         steep = (to_scale * (size_g / size_p) - to_shift * size_g * mean_p) / _or_one(total)
         steep = torch.where(fitted, steep / torch.where(fitted, variance, 1), 0)
         a, b, s = (row.view(column) for row in (steep, flat, slope))
-        p_away = p / size_p.view(column) - mean_p.view(column)
-        g_away = g / size_g.view(column) - mean_g.view(column)
+        p_away = (p / size_p.view(column)).sub_(mean_p.view(column))
+        g_away = (g / size_g.view(column)).sub_(mean_g.view(column))
 
         def masked(gradient: Tensor, factor: Tensor | None = None) -> Tensor:
-            return torch.where(valid, gradient if factor is None else gradient * factor, 0)
+            return torch.where(valid, gradient if factor is None else gradient.mul_(factor), 0)
 
         needs_p, needs_g, _, needs_w, _ = ctx.needs_input_grad
-        to_g = a * p_away + b if needs_g or needs_w else None
-        to_w = masked((g_away - s * p_away) * to_g) if needs_w else None
-        to_p = a * (g_away - 2 * s * p_away) - b * s if needs_p else None
-        return (
-            None if to_p is None else masked(to_p / size_p.view(column), w),
-            masked(to_g / size_g.view(column), w) if needs_g else None,
-            None,
-            to_w,
-            None,
-        )
+        to_p = to_g = to_w = None
+        if needs_w:
+            to_w = masked((g_away - s * p_away).mul_(a * p_away + b))
+        if needs_g:
+            to_g = masked((a * p_away).add_(b).div_(size_g.view(column)), w)
+        if needs_p:  # last: it overwrites the maps
+            to_p = g_away.sub_(p_away.mul_(2 * s)).mul_(a).sub_(b * s).div_(size_p.view(column))
+            to_p = masked(to_p, w)
+        return to_p, to_g, None, to_w, None
 
 
 def _or_one(x: Tensor) -> Tensor:
