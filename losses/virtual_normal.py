@@ -51,7 +51,7 @@ def virtual_normal(
     index = pick(valid.flatten(1), draws.flatten())
     some = valid.flatten(1).any(1)
     corners = _corners(target, intrinsics, index, some)
-    good = _well_shaped(*corners) & some[:, None]
+    good = _well_shaped(*corners)  # without a valid pixel all corners are one
     label, normal = _normal(*corners), _normal(*_corners(depth, intrinsics, index, some))
     return _mean_of_larger((normal - label).abs().sum(1), good)
 

@@ -111,6 +111,13 @@ def test_equation_3_at_one_corner_of_a_room():
     assert found.item() == pytest.approx(0.5 / 3, rel=1e-6)
 
 
+def test_a_pixel_with_itself_is_no_pair():
+    z, g, cameras, valid = plain_case()
+    points = torch.tensor([9, 10, 20, 21]).view(1, 4, 1).repeat(2, 1, 1)
+    twice = torch.cat([points, points[:, :1].expand_as(points)], 2)  # at the border points fall together
+    assert torch.equal(edge_normal(z, g, cameras, valid, twice), edge_normal(z, g, cameras, valid, points))
+
+
 def test_edges_look_on_both_sides_and_in_all_columns():
     # Columns found by a division that is no longer an integer put every edge point at the left margin.
     batch = make_batch((LabelKind.METRIC_DEPTH,), holes=0)
