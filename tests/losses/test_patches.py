@@ -109,6 +109,13 @@ def test_points_of_a_patch_that_do_not_count_are_never_read():
     assert torch.equal(local_affine(*dirty, keep)[0], expected)
 
 
+def test_a_patch_with_a_constant_label_has_no_weight():
+    p, g, keep = patch(c=1)
+    error, good = local_affine(p, torch.full_like(g, 2.7), keep)
+    assert not good.any()
+    assert error.isfinite().all()
+
+
 def test_a_batch_of_any_size_gives_what_its_rows_give_alone():
     # The public code compares one number a row with one number a patch: right for one row only.
     p, g, valid, camera, draws = maps(0, (5, 1, 24, 24))
