@@ -59,7 +59,7 @@ class PlaneFit(NamedTuple):
 def plane_moments(
     inverse_depth: Float[Tensor, "b 1 h w"], planes: Int[Tensor, "b 1 h w"], max_planes: int
 ) -> Float[Tensor, "b k 10"]:
-    """Sum 1, u, v, uu, uv, vv, q, uq, vq, qq over the pixels of each instance, q being the inverse depth.
+    """Sum 1, v, q, vv, vq, qq, u, uv, uq, uu over the pixels of each instance, q being the inverse depth.
 
     Args:
         inverse_depth: the map; float64 accumulators make an offset of it harmless.
@@ -81,19 +81,15 @@ def fit_planes(moments: Float[Tensor, "*k 10"]) -> PlaneFit:
     Convention: a line of pixels is fitted along the line and a single pixel by its value, so that the fitted
     map is always the closest one; their slopes across are 0. `steady` tells where both slopes mean something.
     """
-    area, *sums = moments.unbind(-1)
-    u, v, uu, uv, vv, q, uq, vq, qq = (total / area.clamp_min(1) for total in sums)
-    uu, uv, vv, uq, vq, qq = uu - u * u, uv - u * v, vv - v * v, uq - u * q, vq - v * q, qq - q * q
-    extent, det = uu + vv, uu * vv - uv * uv
-    full, some = det > FLAT_EXTENT * extent, extent > FLAT_EXTENT
-    det, square = torch.where(full, det, 1), torch.where(some, extent.square(), 1)
-    across_u, across_v = (vv * uq - uv * vq) / det, (uu * vq - uv * uq) / det
-    along_u, along_v = (uu * uq + uv * vq) / square, (uv * uq + vv * vq) / square
-    slope_u = torch.where(full, across_u, torch.where(some, along_u, 0))
-    slope_v = torch.where(full, across_v, torch.where(some, along_v, 0))
-    variance = (qq - slope_u * uq - slope_v * vq).clamp_min(0)
-    breadth = (extent - ((uu - vv).square() + 4 * uv * uv).sqrt()) / 2
-    return PlaneFit(area, u, v, q, slope_u, slope_v, variance, breadth)
+    with torch.no_grad():
+        shape, solver = _shape_of(moments)
+    known = torch.stack([moments[..., 2], moments[..., 8], moments[..., 4]], -1)  # q, uq, vq
+    value, slope_u, slope_v = (solver * known[..., None, :]).sum(-1).unbind(-1)
+    with torch.no_grad():  # at the minimum of the squares their derivative by the fit vanishes
+        weights = _squares(slope_u, slope_v, value - slope_u * shape[1] - slope_v * shape[2])
+    area, u, v, breadth = shape
+    variance = ((moments * weights).sum(-1) / area.clamp_min(1)).clamp_min(0)
+    return PlaneFit(area, u, v, value, slope_u, slope_v, variance, breadth)
 
 
 def plane_vectors(
@@ -177,6 +173,34 @@ def must_hold(max_planes: int, min_pixels: int, fewest_planes: int = 1) -> None:
         raise ValueError(f"`min_pixels` must be at least 4, got {min_pixels}")
 
 
+def _shape_of(moments: Float[Tensor, "*k 10"]) -> tuple[tuple[Tensor, ...], Float[Tensor, "*k 3 3"]]:
+    """Return area, middle and breadth, and the matrix from sums of q, uq, vq to mean and both slopes."""
+    area, v, _, vv, _, _, u, uv, _, uu = moments.unbind(-1)
+    some = area.clamp_min(1)
+    u, v = u / some, v / some
+    uu, uv, vv = uu / some - u * u, uv / some - u * v, vv / some - v * v
+    extent, det = uu + vv, uu * vv - uv * uv
+    full, line = det > FLAT_EXTENT * extent, extent > FLAT_EXTENT
+    # The inverse of the covariance, on a line of pixels its pseudo-inverse, at a single one 0.
+    divisor = torch.where(full, det, torch.where(line, extent.square(), torch.inf)) * some
+    a, b = torch.where(full, vv, uu) / divisor, torch.where(full, -uv, uv) / divisor
+    c = torch.where(full, uu, vv) / divisor
+    zero = torch.zeros_like(u)
+    rows = [1 / some, zero, zero, -a * u - b * v, a, b, -b * u - c * v, b, c]
+    breadth = (extent - ((uu - vv).square() + 4 * uv * uv).sqrt()) / 2
+    return (area, u, v, breadth), torch.stack(rows, -1).unflatten(-1, (3, 3))
+
+
+def _squares(
+    a: Float[Tensor, "*k"], b: Float[Tensor, "*k"], c: Float[Tensor, "*k"]
+) -> Float[Tensor, "*k 10"]:
+    """Weigh the moments so that they add up to the sum of (q - a u - b v - c)^2."""
+    one = torch.ones_like(a)
+    return torch.stack(
+        [c * c, 2 * b * c, -2 * c, b * b, -2 * b, one, 2 * a * c, 2 * a * b, -2 * a, a * a], -1
+    )
+
+
 class _Moments(torch.autograd.Function):
     """The sums with a gradient that takes one look-up of each coefficient per pixel."""
 
@@ -188,9 +212,8 @@ class _Moments(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN205
         q, ids = ctx.saved_tensors
-        by_q, by_uq, by_vq, by_qq = (
-            torch.nn.functional.pad(grad[..., 6:], (0, 0, 1, 1)).to(q.dtype).unbind(-1)
-        )
+        coefficients = torch.nn.functional.pad(grad, (0, 0, 1, 1)).to(q.dtype)
+        by_q, by_vq, by_qq, by_uq = (coefficients[..., place] for place in (2, 4, 5, 8))
         u, v = (_centred(n, max(ids.shape[1:]), ids.device).to(q.dtype) for n in (ids.shape[2], ids.shape[1]))
         steep = _at_pixels(2 * by_qq, ids)
         out = torch.where(steep != 0, steep * q, 0)  # 0 * q would be NaN where garbage lies on no plane
@@ -204,13 +227,19 @@ def _sum_up(q: Float[Tensor, "b h w"], ids: Int[Tensor, "b h w"], max_planes: in
     row = (2 * torch.arange(h, device=ids.device) - (h - 1))[:, None]  # integers: exact, and faster to add
     n, v = _unpack(_down_columns((1 + row * 2**32).expand_as(ids), ids, max_planes))  # two sums in one pass
     v, vv = v / longer, _down_columns((row * row).expand_as(ids), ids, max_planes).double() / longer**2
+    qs, vq, qq = _sums_of_map(q, row.double() / longer, ids, max_planes)
+    columns, u = torch.stack([n, v, qs, vv, vq, qq], 2), _centred(w, longer, ids.device)
+    by_u, by_uu = columns[:, :, :3] * u, n[:, :, None] * u.square()
+    return torch.cat([columns.sum(3), by_u.sum(3), by_uu.sum(3)], 2)[:, 1:-1]
+
+
+def _sums_of_map(
+    q: Float[Tensor, "b h w"], v: Float[Tensor, "h 1"], ids: Int[Tensor, "b h w"], max_planes: int
+) -> tuple[Tensor, Tensor, Tensor]:
     work = q.to(torch.float64, copy=True)  # one image for all three: fresh memory costs as much as the sums
     qs = _down_columns(work, ids, max_planes)
-    vq = _down_columns(work.mul_(row.double()), ids, max_planes) / longer
-    qq = _down_columns(work.zero_().add_(q).square_(), ids, max_planes)
-    u = _centred(w, longer, ids.device)
-    columns = [n, n * u, v, n * u * u, v * u, vv, qs, qs * u, vq, qq]
-    return torch.stack([column.sum(2) for column in columns], 2)[:, 1:-1]
+    vq = _down_columns(work.mul_(v), ids, max_planes)
+    return qs, vq, _down_columns(work.zero_().add_(q).square_(), ids, max_planes)
 
 
 def _unpack(packed: Int[Tensor, "b k w"]) -> tuple[Float[Tensor, "b k w"], Float[Tensor, "b k w"]]:
