@@ -1,15 +1,16 @@
 """Multi-scale gradient matching: put the steps of inverse depth where the label has them."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-from depthmix.alignment import has_contrast, normalise
+from depthmix.alignment import has_contrast, normalise, normalised
 from depthmix.batch import Batch
-from depthmix.losses.base import DepthLoss, Need
-from depthmix.masked import count_valid, masked_sum
+from depthmix.losses.base import DepthLoss, Need, check_maps
+from depthmix.masked import count_valid
 from depthmix.prediction import Prediction
 from depthmix.sample import DEPTH_KINDS, LabelKind
 
@@ -36,12 +37,17 @@ def gradient_matching(
     number of such pairs, so holes do not thin the loss out. 0 where no pair is valid or the label is
     constant.
 
+    Raises:
+        ValueError: shapes, types or devices do not fit each other.
+
     Reference: Li and Snavely, MegaDepth (arXiv 1804.00607), equation 8, in the form of MiDaS, equation 11;
     the paper divides by valid pixels, we by valid pairs.
     """
-    residual = normalise(prediction, valid) - normalise(target, valid)
-    terms = [_one_scale(residual, valid, 2**k) for k in range(scales)]
-    return torch.where(has_contrast(target, valid), torch.stack(terms).sum(0), 0)
+    check_maps(prediction=prediction, target=target, valid=valid)
+    label = normalised(target, valid)
+    residual = normalise(prediction, valid) - label.map
+    value = _Steps.apply(residual, valid, scales)  # type: ignore[no-untyped-call]
+    return torch.where(label.contrast, value, 0)
 
 
 class GradientMatchingLoss(DepthLoss):
@@ -76,14 +82,40 @@ class GradientMatchingLoss(DepthLoss):
         return has_contrast(batch.inverse_depth, usable) & (torch.stack(pairs).sum(0) > 0)
 
 
-def _one_scale(
-    residual: Float[Tensor, "b 1 h w"], valid: Bool[Tensor, "b 1 h w"], stride: int
-) -> Float[Tensor, " b"]:
-    r, mask = residual[..., ::stride, ::stride], valid[..., ::stride, ::stride]
-    beside, below = _pairs(mask)
-    total = masked_sum((r[..., 1:] - r[..., :-1]).abs(), beside)
-    total = total + masked_sum((r[..., 1:, :] - r[..., :-1, :]).abs(), below)
-    return total / (count_valid(beside) + count_valid(below)).clamp_min(1)
+class _Steps(torch.autograd.Function):
+    """Average the steps between valid neighbours over all scales; autograd would keep thrice the maps."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, residual: Float[Tensor, "b 1 h w"], valid: Bool[Tensor, "b 1 h w"], scales: int
+    ) -> Float[Tensor, " b"]:
+        weight = valid.to(residual.dtype)  # a product of weights is cheaper than a choice by a mask
+        terms, steps, shares = [], [], []
+        for k in range(scales):
+            r, w = residual[..., :: 2**k, :: 2**k], weight[..., :: 2**k, :: 2**k]
+            beside, below = w[..., 1:] * w[..., :-1], w[..., 1:, :] * w[..., :-1, :]
+            steps += [beside * (r[..., 1:] - r[..., :-1]), below * (r[..., 1:, :] - r[..., :-1, :])]
+            shares.append(1 / (beside.flatten(1).sum(1) + below.flatten(1).sum(1)).clamp_min(1))
+            terms.append(shares[-1] * sum(step.abs().flatten(1).sum(1) for step in steps[-2:]))
+        ctx.save_for_backward(*steps, *shares)
+        ctx.shape = residual.shape
+        return torch.stack(terms).sum(0)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Float[Tensor, " b"]) -> tuple[Tensor, None, None]:
+        saved = ctx.saved_tensors
+        scales = len(saved) // 3
+        out = gradient.new_zeros(ctx.shape)
+        for k, share in enumerate(saved[2 * scales :]):
+            grid = out[..., :: 2**k, :: 2**k]
+            pull = (gradient * share)[:, None, None, None]
+            beside, below = (step.sign().mul_(pull) for step in saved[2 * k : 2 * k + 2])
+            grid[..., 1:].add_(beside)
+            grid[..., :-1].sub_(beside)
+            grid[..., 1:, :].add_(below)
+            grid[..., :-1, :].sub_(below)
+        return out, None, None
 
 
 def _pairs(valid: Bool[Tensor, "b 1 h w"]) -> tuple[Bool[Tensor, "b 1 h w2"], Bool[Tensor, "b 1 h2 w"]]:

@@ -6,9 +6,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from depthmix.alignment import has_contrast, normalise
+from depthmix.alignment import has_contrast, normalise, normalised
 from depthmix.batch import Batch
-from depthmix.losses.base import DepthLoss
+from depthmix.losses.base import DepthLoss, check_maps
+from depthmix.losses.trim import keep_smallest
 from depthmix.masked import count_valid
 from depthmix.prediction import Prediction
 from depthmix.sample import DEPTH_KINDS, LabelKind
@@ -31,22 +32,25 @@ def ssi_trimmed(
         prediction: inverse depth.
         target: inverse depth up to a positive scale and a shift.
         valid: where `target` may be read.
-        trim: part of the residuals, the largest of each row, that is left out.
+        trim: part of the residuals, the largest of each row, that is left out; 0 gives the untrimmed
+            mean absolute error.
 
     Convention: 0 on a row whose label is constant: it has no scale to normalise by, and a tiny fixed floor
     (1e-8 in several public codes) would compare noise. The floor is relative (`CONTRAST_FLOOR`), so it
     means the same in any unit; a prediction flatter than it is still pulled towards the label's shape.
 
+    Raises:
+        ValueError: shapes, types or devices do not fit each other.
+
     Reference: Ranftl et al., MiDaS (arXiv 1907.01341), L_ssitrim, equations 5 and 7. The authors' gist takes
     the median over zero-filled invalid pixels and trims over the whole batch; here both are per image.
     """
-    residual = (normalise(prediction, valid) - normalise(target, valid)).abs()
-    count = count_valid(valid)
-    ordered = torch.where(valid, residual, torch.inf).flatten(1).sort(1).values
-    kept = count - (trim * count).floor()
-    rank = torch.arange(ordered.shape[1], device=ordered.device)
-    total = torch.where(rank < kept[:, None], ordered, 0).sum(1)
-    return torch.where(has_contrast(target, valid), total / (2 * count.clamp_min(1)), 0)
+    check_maps(prediction=prediction, target=target, valid=valid)
+    label = normalised(target, valid)
+    residual = (normalise(prediction, valid) - label.map).abs()
+    total = (residual * keep_smallest(residual, valid, trim)).flatten(1).sum(1)
+    value = total / (2 * count_valid(valid).clamp_min(1))
+    return torch.where(label.contrast, value, 0)
 
 
 class ScaleShiftInvariantLoss(DepthLoss):

@@ -62,6 +62,71 @@ def test_a_blurred_edge_costs_more_than_a_sharp_one():
     assert gradient_matching(blurred, step, valid) > 0.1
 
 
+def stripes(along: str) -> torch.Tensor:
+    """A map of 40 x 24 pixels that changes along one image axis only, by the same steps everywhere."""
+    size = (1, 1, 40, 24)
+    step = torch.arange(size[2])[:, None] if along == "rows" else torch.arange(size[3])
+    return (step % 16 < 8).float().expand(size)
+
+
+@pytest.mark.parametrize("along", ["rows", "columns"])
+def test_strides_run_along_both_image_axes(along):
+    # Public code strides channel and height of [b c h w], so an error across columns is never seen coarsely.
+    error, valid = stripes(along), torch.ones(1, 1, 40, 24, dtype=torch.bool)
+    label = torch.randn(error.shape, generator=torch.Generator().manual_seed(0)).abs()
+    first = gradient_matching(label + error, label, valid, scales=1)
+    fourth = gradient_matching(label + error, label, valid, scales=4)
+    r = normalised_map(label + error) - normalised_map(label)
+    expected = sum(
+        np.mean(np.concatenate([abs(np.diff(r[::s, ::s], axis=a)).ravel() for a in (0, 1)]))
+        for s in (1, 2, 4, 8)
+    )
+    np.testing.assert_allclose(fourth.item(), expected, rtol=1e-5)
+    assert fourth > first
+
+
+def test_an_error_along_one_axis_costs_the_same_along_the_other():
+    g = torch.Generator().manual_seed(1)
+    p, t = torch.randn(2, 1, 1, 40, 24, generator=g, dtype=torch.float64)
+    valid = torch.rand(1, 1, 40, 24, generator=g) > 0.2
+    turned = gradient_matching(p.mT.contiguous(), t.mT.contiguous(), valid.mT.contiguous())
+    torch.testing.assert_close(turned, gradient_matching(p, t, valid))
+
+
+def normalised_map(x: torch.Tensor) -> np.ndarray:
+    return normalised(x[0, 0].double().numpy().ravel()).reshape(x.shape[2:])
+
+
+def test_rows_are_normalised_one_by_one():
+    g = torch.Generator().manual_seed(0)
+    p, t = torch.rand(2, 2, 1, 16, 16, generator=g)
+    valid = torch.ones(2, 1, 16, 16, dtype=torch.bool)
+    louder = torch.tensor([1.0, 1e4])[:, None, None, None]
+    torch.testing.assert_close(
+        gradient_matching(louder * p, louder * t, valid), gradient_matching(p, t, valid)
+    )
+
+
+def test_an_inverted_prediction_does_not_score_zero():
+    t = torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    valid = torch.ones(1, 1, 16, 16, dtype=torch.bool)
+    assert gradient_matching(1 - t, t, valid).item() > 1
+
+
+def test_median_is_that_of_the_valid_pixels():
+    # Over zero-filled holes the normalisation of the two maps disagrees, and steps remain where none are.
+    g = torch.Generator().manual_seed(2)
+    t, holes = torch.rand(1, 1, 32, 32, generator=g) + 7, torch.rand(1, 1, 32, 32, generator=g) < 0.4
+    assert gradient_matching(torch.where(holes, 2 * t + 9, 0), torch.where(holes, t, 0), holes).item() < 1e-4
+
+
+def test_foreign_maps_are_refused():
+    with pytest.raises(ValueError, match="`valid` must"):
+        gradient_matching(
+            torch.rand(1, 1, 5, 5), torch.rand(1, 1, 5, 5), torch.ones(1, 5, 5, dtype=torch.bool)
+        )
+
+
 def test_scales_below_one_are_refused():
     with pytest.raises(ValueError, match="`scales` must be at least 1, got 0"):
         GradientMatchingLoss(scales=0)

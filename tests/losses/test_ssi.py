@@ -96,3 +96,18 @@ def test_a_prediction_flatter_than_the_floor_is_pulled_towards_the_shape_of_the_
 def test_trim_out_of_range_is_refused():
     with pytest.raises(ValueError, match=r"`trim` must be in \[0, 1\), got 1.2"):
         ScaleShiftInvariantLoss(trim=1.2)
+
+
+def test_tied_residuals_share_the_place_that_is_left():
+    # A label of ties: which of them a sort would drop must not matter, for the value or the gradient.
+    g = torch.arange(16.0).view(1, 1, 4, 4) % 4
+    p, valid = (g.flip(3) + 1).requires_grad_(), torch.ones(1, 1, 4, 4, dtype=torch.bool)
+    ssi_trimmed(p, g, valid).sum().backward()
+    rows = p.grad[0, 0]
+    torch.testing.assert_close(rows, rows[:1].expand(4, 4))
+
+
+def test_foreign_maps_are_refused():
+    p, valid = pair()
+    with pytest.raises(ValueError, match="`target` must"):
+        ssi_trimmed(p, p[0], valid)
