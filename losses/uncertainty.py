@@ -56,7 +56,8 @@ def uncertain_l1(
     noise = relative_noise(sigma, target, valid) / math.sqrt(2)
     scale = torch.hypot(inside.exp(), noise)
     error = log_error(log_depth, target, valid).abs()
-    return masked_mean(error / scale + (scale / floor).log() + (raw - inside).abs(), valid)
+    outside = masked_mean((raw - inside).abs(), valid)
+    return masked_mean(error / scale + (scale.log() - math.log(floor)), valid) + outside
 
 
 def error_forecast(
