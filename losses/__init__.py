@@ -1,9 +1,11 @@
 """Losses that respect what a label can bear: formulas as functions, options as classes."""
 
 from depthmix.losses.base import DepthLoss, Need, check_maps
+from depthmix.losses.derivative import GradientErrorLoss, LaplacianErrorLoss, gradient_error, laplacian_error
 from depthmix.losses.edges import EdgeGuidedLoss, edge_guided, strong_edges
 from depthmix.losses.gradient import GradientMatchingLoss, gradient_matching
 from depthmix.losses.hierarchy import HierarchicalLoss, hierarchical
+from depthmix.losses.least_squares import LeastSquaresLoss, ssi_least_squares
 from depthmix.losses.metres import (
     BerhuLoss,
     DepthL1Loss,
@@ -17,6 +19,7 @@ from depthmix.losses.metres import (
 from depthmix.losses.metric import LogL1Loss, ScaleFreeSilogLoss, SilogLoss, log_l1, noise_weight, silog
 from depthmix.losses.noise import LabelNoiseLoss, gaussian_noise, laplace_noise
 from depthmix.losses.normal import SurfaceNormalLoss, surface_normal
+from depthmix.losses.normalised import NormalisedRegressionLoss, normalised_regression
 from depthmix.losses.pairs import edge_quadruples, image_edges
 from depthmix.losses.pairwise_normal import EdgeNormalLoss, PlaneNormalLoss, edge_normal, plane_normal
 from depthmix.losses.patches import LocalPointLoss, local_affine, local_points
@@ -34,6 +37,7 @@ from depthmix.losses.regions import RegionNormalisedLoss, region_normalised
 from depthmix.losses.scale import ScaleLoss, scale_error
 from depthmix.losses.sky import SkyBehindLoss, SkyLoss, sky_behind, sky_cross_entropy
 from depthmix.losses.ssi import ScaleShiftInvariantLoss, ssi_trimmed
+from depthmix.losses.trim import keep_smallest
 from depthmix.losses.uncertainty import ErrorForecastLoss, UncertainDepthLoss, error_forecast, uncertain_l1
 from depthmix.losses.virtual_normal import VirtualNormalLoss, virtual_normal
 
@@ -44,15 +48,19 @@ __all__ = [
     "EdgeGuidedLoss",
     "EdgeNormalLoss",
     "ErrorForecastLoss",
+    "GradientErrorLoss",
     "GradientMatchingLoss",
     "HierarchicalLoss",
     "HuberLoss",
     "InverseDepthL1Loss",
     "LabelNoiseLoss",
+    "LaplacianErrorLoss",
+    "LeastSquaresLoss",
     "LocalPointLoss",
     "LogL1Loss",
     "ManhattanLoss",
     "Need",
+    "NormalisedRegressionLoss",
     "OrdinalLoss",
     "PlaneAngleLoss",
     "PlaneLoss",
@@ -79,18 +87,22 @@ __all__ = [
     "edge_quadruples",
     "error_forecast",
     "gaussian_noise",
+    "gradient_error",
     "gradient_matching",
     "hierarchical",
     "huber",
     "image_edges",
     "inverse_depth_l1",
+    "keep_smallest",
     "label_relations",
     "laplace_noise",
+    "laplacian_error",
     "local_affine",
     "local_points",
     "log_l1",
     "manhattan",
     "noise_weight",
+    "normalised_regression",
     "ordinal_ranking",
     "pair_ranking",
     "plane_angle",
@@ -102,6 +114,7 @@ __all__ = [
     "silog",
     "sky_behind",
     "sky_cross_entropy",
+    "ssi_least_squares",
     "ssi_trimmed",
     "strong_edges",
     "surface_normal",
