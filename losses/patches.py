@@ -143,7 +143,7 @@ class LocalPointLoss(DepthLoss):
         farthest = target.amax((1, 2, 3), True)  # the loss has no unit, and squares stay in range
         maps = prediction.depth, target / torch.where(farthest > 0, farthest, 1), usable, camera
         draws = draw_rows(batch.image, 2 * sum(self.patches), self.seed, step).view(-1, 2, sum(self.patches))
-        parts = zip(self.levels, torch.split(draws, self.patches, 2), strict=True)
+        parts = zip(self.levels, torch.split(draws, list(self.patches), 2), strict=True)
         return torch.stack([local_points(*maps, part, level, self.pixels) for level, part in parts]).mean(0)
 
     def supervised(self, batch: Batch) -> Bool[Tensor, " b"]:
