@@ -188,7 +188,7 @@ def _shape_of(moments: Float[Tensor, "*k 10"]) -> tuple[tuple[Tensor, ...], Floa
     zero = torch.zeros_like(u)
     rows = [1 / some, zero, zero, -a * u - b * v, a, b, -b * u - c * v, b, c]
     breadth = (extent - ((uu - vv).square() + 4 * uv * uv).sqrt()) / 2
-    return (area, u, v, breadth), torch.stack(rows, -1).unflatten(-1, (3, 3))
+    return (area, u, v, breadth), torch.stack(rows, -1).view(*u.shape, 3, 3)
 
 
 def _squares(
