@@ -210,3 +210,19 @@ def test_bad_options_are_refused():
             fitted(name, p, g, valid, limit=0)
         with pytest.raises(ValueError, match="`steps` must be at least 1, got 0"):
             fitted(name, p, g, valid, steps=0)
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_steps_with_a_limit_improve_on_the_fit_without_and_never_worsen_it(name):
+    gains = []
+    for seed in range(20):
+        p, g, valid, w = case(seed, 0.4)
+        found = [
+            fitted(name, p, g, valid, w, limit=limit, steps=steps) for limit, steps in ((None, 3), (0.4, 3))
+        ]
+        costs = [
+            cost(*(x.numpy() for x in fit), *(x[valid].numpy() for x in (p, g, w)), 0.4)[0] for fit in found
+        ]
+        gains.append(costs[0] - costs[1])
+    assert min(gains) > -1e-12
+    assert np.mean(gains) > 0.03
