@@ -7,8 +7,8 @@ the machine copies as many bytes as reading prediction, target and mask and writ
 Columns:
     ms         CPU milliseconds, forward and backward (raw losses: no objective, no network).
     floors     the same as a multiple of the floor.
-    ops        operations dispatched, views left out; equal for every batch size, mask and number of planes,
-               or the table shows all the numbers that were met.
+    ops        operations that launch something (views do not); one number if it is equal for all batch sizes,
+               masks and numbers of planes that were tried, else all the numbers that were met.
     waits      operations that make a GPU wait for the host or give shapes that depend on data.
     MB         most memory alive at once above that of the inputs.
 
@@ -45,7 +45,7 @@ MIXED = "whole mixed loss"
 MIXED_PARTS = (
     "ScaleShiftInvariantLoss",
     "GradientMatchingLoss",
-    "SampledRankingLoss",
+    "RankingLoss",
     "EdgeNormalLoss",
     "PlaneNormalLoss",
 )
@@ -59,6 +59,8 @@ VIEWS = {
     "permute", "transpose", "as_strided", "_unsafe_view", "_reshape_alias", "diagonal", "unfold",
     "split_with_sizes", "lift_fresh",
 }  # fmt: skip
+# Neither launch anything: types are worked out on the host, and a Python number becomes an argument.
+HOST = {"promote_types", "scalar_tensor", "empty", "empty_like", "new_empty", "empty_strided"}
 WAITS = {
     "_local_scalar_dense", "item", "nonzero", "masked_select", "unique_dim", "_unique2", "unique_consecutive",
     "multinomial", "is_nonzero", "equal", "_linalg_check_errors", "bincount", "repeat_interleave",
@@ -247,7 +249,7 @@ class _Counter(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.overloadpacket.__name__
-        self.operations += name not in VIEWS
+        self.operations += name not in VIEWS | HOST
         by_mask = name in ("index", "index_put", "index_put_") and any(
             isinstance(index, Tensor) and index.dtype == torch.bool for index in args[1]
         )

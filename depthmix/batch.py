@@ -1,6 +1,6 @@
 """Samples of mixed quality side by side as tensors, and the views of their labels that losses ask for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields
 from typing import Self
 
@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from depthmix.errors import BadSample
-from depthmix.sample import DEPTH_KINDS, Sample
+from depthmix.sample import DEPTH_KINDS, LabelKind, Sample
 
 __all__ = ["Batch", "collate", "rank_planes"]
 
@@ -79,13 +79,19 @@ class Batch:
     @property
     def is_depth(self) -> Bool[Tensor, " b"]:
         """Rows whose target is depth (metric or up to scale), not inverse depth."""
-        return torch.stack([self.kind == int(kind) for kind in sorted(DEPTH_KINDS)]).any(0)
+        return self.is_kind(DEPTH_KINDS)
+
+    def is_kind(self, kinds: Collection[LabelKind]) -> Bool[Tensor, " b"]:
+        """Tell which rows have a label of one of the given kinds."""
+        # One bit for each kind: three operations, however many kinds, and nothing to copy to the device.
+        chosen = sum(1 << kind for kind in kinds)
+        return (torch.bitwise_right_shift(chosen, self.kind) & 1).bool()
 
     @property
     def inverse_depth(self) -> Float[Tensor, "b 1 h w"]:
         """The label as inverse depth: as it is for AFFINE_DISPARITY, 1/z for depth kinds; 0 if not valid."""
-        inverse = torch.where(self.valid, self.target, 1).reciprocal()
-        chosen = torch.where(self.is_depth[:, None, None, None], inverse, self.target)
+        # Labels carry no gradient, so 1/0 outside `valid` may come and go.
+        chosen = torch.where(self.is_depth[:, None, None, None], self.target.reciprocal(), self.target)
         return torch.where(self.valid, chosen, 0)
 
     def _mapped(self, change: Callable[[Tensor], Tensor]) -> Self:

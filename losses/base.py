@@ -103,7 +103,7 @@ class DepthLoss(nn.Module, ABC):
 
     def bears(self, batch: Batch) -> Bool[Tensor, " b"]:
         """Tell which rows have a label kind that the loss accepts, and a camera if it needs one."""
-        kinds = torch.stack([batch.kind == int(kind) for kind in sorted(self.accepts)]).any(0)
+        kinds = batch.is_kind(self.accepts)
         return kinds & batch.camera_known if "camera" in self.needs else kinds
 
     def usable(self, batch: Batch) -> Bool[Tensor, "b 1 h w"]:

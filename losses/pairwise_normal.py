@@ -10,7 +10,7 @@ from torch.nn.functional import pad
 from depthmix.batch import Batch
 from depthmix.geometry import has_neighbours, normals_at, normals_of_stencils, stencils_at
 from depthmix.losses.base import DepthLoss, Need, check_maps
-from depthmix.losses.draws import draw, pick
+from depthmix.losses.draws import draw_stream, pick
 from depthmix.losses.normal import true_camera
 from depthmix.losses.pairs import edge_quadruples
 from depthmix.masked import masked_mean
@@ -127,7 +127,7 @@ class EdgeNormalLoss(DepthLoss):
 
     def forward(self, prediction: Prediction, batch: Batch, *, step: int = 0) -> Float[Tensor, " b"]:
         """Return `edge_normal` at the edges of this step."""
-        draws = draw(5 * self.edges, self.seed, step, batch.image.device).view(5, -1)
+        draws = draw_stream(5 * self.edges, self.seed, step, batch.image.device).view(5, -1)
         points, camera = edge_quadruples(batch.image, draws), true_camera(prediction, batch)
         return edge_normal(prediction.depth, batch.target, camera, self.usable(batch), points)
 

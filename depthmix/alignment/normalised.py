@@ -48,12 +48,13 @@ def normalise(x: Float[Tensor, "b *shape"], valid: Bool[Tensor, "b *shape"]) -> 
 
     Reference: Ranftl et al., MiDaS (arXiv 1907.01341), equation 5, over valid pixels only.
     """
-    return normalised(x, valid).map
+    result: Tensor = _Normalise.apply(at_least_float32(x), valid, False)[0]  # type: ignore[no-untyped-call]
+    return result
 
 
 def normalised(x: Float[Tensor, "b *shape"], valid: Bool[Tensor, "b *shape"]) -> Normalised:
     """Do as `normalise`, and return the statistics too, so that a loss need not compute them again."""
-    return Normalised(*_Normalise.apply(at_least_float32(x), valid))  # type: ignore[no-untyped-call]
+    return Normalised(*_Normalise.apply(at_least_float32(x), valid, True))  # type: ignore[no-untyped-call]
 
 
 def median_mad(
@@ -77,23 +78,24 @@ class _Normalise(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Float[Tensor, "b *shape"], valid: Bool[Tensor, "b *shape"]
+        ctx: Any, x: Float[Tensor, "b *shape"], valid: Bool[Tensor, "b *shape"], judge: bool
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         values, count = _holed(x, valid), count_valid(valid)
         lower, upper = middle_values(values, count)
         median, floor = (lower + upper) / 2, _floor(values, count)
         mad = _mean((values - median[:, None]).abs_(), count)
-        contrast = _varies(values, count, floor)
+        steep = mad > floor
+        contrast = _varies(values, count, floor) if judge else steep.clone()
         divisor = torch.maximum(mad, floor)
         divisor = torch.where(divisor > 0, divisor, 1)
         out = values.sub_(median[:, None]).div_(divisor[:, None])
-        ctx.save_for_backward(x, valid, lower, upper, divisor, mad > floor)
+        ctx.save_for_backward(x, valid, lower, upper, divisor, steep)
         ctx.mark_non_differentiable(median, divisor, contrast)
         return torch.where(valid, out.view_as(x), 0), median, divisor, contrast
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor, None, None]:
         x, valid, lower, upper, divisor, steep = ctx.saved_tensors
         count, values = count_valid(valid).clamp_min(1), _holed(x, valid)
         median = (lower + upper) / 2
@@ -106,7 +108,7 @@ class _Normalise(torch.autograd.Function):
         total = to_map.addcmul_(signs, to_mad[:, None])
         del away, signs  # memory: one map less at the peak
         total = add_to_middle(total, to_median, values, lower, upper)
-        return torch.where(valid, total.view_as(x), 0), None
+        return torch.where(valid, total.view_as(x), 0), None, None
 
 
 def _holed(x: Float[Tensor, "b *shape"], valid: Bool[Tensor, "b *shape"]) -> Float[Tensor, "b n"]:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from depthmix.losses import EdgeNormalLoss, PlaneNormalLoss, edge_normal, plane_normal
-from depthmix.losses.draws import draw
+from depthmix.losses.draws import draw_stream
 from depthmix.losses.pairs import edge_quadruples
 from depthmix.sample import LabelKind
 from tests.losses.cases import H, W, make_batch, make_log_canonical, predict
@@ -24,7 +24,8 @@ class TestEdgeNormalLoss(LossContract):
         return EdgeNormalLoss(edges=300, seed=4)
 
     def reference(self, row: Row):
-        fours = edge_quadruples(torch.from_numpy(row.image)[None], draw(5 * 300, 4, 0, CPU).view(5, -1))
+        draws = draw_stream(5 * 300, 4, 0, CPU).view(5, -1)
+        fours = edge_quadruples(torch.from_numpy(row.image)[None], draws)
         predicted, labelled = row.points(row.depth_prediction), row.points(row.target)
         errors = []
         for four in fours[0].T.tolist():
@@ -36,7 +37,7 @@ class TestEdgeNormalLoss(LossContract):
 
     def plain(self):
         z, g, cameras, valid = plain_case()
-        points = draw(2 * 4 * 30, 0, 0, CPU).view(2, 4, 30) % 48
+        points = draw_stream(2 * 4 * 30, 0, 0, CPU).view(2, 4, 30) % 48
         return lambda x: edge_normal(x, g, cameras, valid, points), z
 
 
@@ -57,7 +58,7 @@ class TestPlaneNormalLoss(LossContract):
     def plain(self):
         z, _, cameras, _ = plain_case()
         planes = (1 + torch.arange(8) // 4).expand(2, 1, 6, 8).contiguous()
-        return lambda x: plane_normal(x, cameras, planes, draw(20, 0, 0, CPU)), z
+        return lambda x: plane_normal(x, cameras, planes, draw_stream(20, 0, 0, CPU)), z
 
 
 def pair_mean(normals: list[np.ndarray], ids: list[int]) -> float:
@@ -78,7 +79,7 @@ def test_the_sum_over_planes_is_the_mean_over_all_pairs():
         1,
         2,
     )  # the last is drawn once at most
-    draws = draw(40, 2, 0, CPU)
+    draws = draw_stream(40, 2, 0, CPU)
     inside = [
         p
         for p in np.ndindex(12, 15)
@@ -142,7 +143,7 @@ def test_a_bent_plane_costs_even_without_a_depth_label():
 def test_planes_of_different_normals_do_not_pull_at_each_other():
     z = 1 / (0.2 + 0.01 * torch.arange(32.0).sub(16).abs()).expand(1, 1, 24, 32)
     planes = (1 + (torch.arange(32) > 16).int()).expand(1, 1, 24, 32).contiguous()
-    draws = draw(200, 0, 0, CPU)
+    draws = draw_stream(200, 0, 0, CPU)
     assert plane_normal(z, CAMERA, planes, draws).item() < 1e-3
     assert plane_normal(z, CAMERA, torch.ones_like(planes), draws).item() > 0.05
 
