@@ -236,7 +236,7 @@ def test_a_nan_that_is_marked_valid_stays_visible():
     assert normalise(x, VALID).isnan().any()
 
 
-def test_f3_low_contrast_predictions_keep_their_alignment():
+def test_low_contrast_predictions_keep_their_alignment():
     # Uncentred normal equations lose it: residuals of 0.08 at a spread of 0.01 and of 5 at 0.001.
     g = noise(dtype=torch.float32)
     for contrast in (0.1, 0.01, 0.001):
@@ -245,7 +245,7 @@ def test_f3_low_contrast_predictions_keep_their_alignment():
         assert (scale * p + shift - g).abs().mean() < 1e-3
 
 
-def test_f4_an_inverted_prediction_fits_only_if_the_sign_is_free():
+def test_an_inverted_prediction_fits_only_if_the_sign_is_free():
     g = noise()
     scale, shift = align_scale_shift(1 - g, g, VALID)
     assert (scale * (1 - g) + shift - g).abs().mean() > 0.5
@@ -255,7 +255,7 @@ def test_f4_an_inverted_prediction_fits_only_if_the_sign_is_free():
     assert align_scale(-g, g, VALID, sign="free").item() == pytest.approx(-1)
 
 
-def test_f9_holes_do_not_take_part_in_the_median():
+def test_holes_do_not_take_part_in_the_median():
     x, valid = noise() + 7.46, noise(1) > 0.25
     median, mad = median_mad(torch.where(valid, x, 0), valid)
     own = x[valid].numpy()
@@ -263,7 +263,7 @@ def test_f9_holes_do_not_take_part_in_the_median():
     assert mad.item() == pytest.approx(np.abs(own - np.median(own)).mean())
 
 
-def test_f16_weights_count_for_the_shift_too():
+def test_weights_count_for_the_shift_too():
     x = draw(0, 1, 50) * 5 + 1
     weight = 1 / x.square()
     scale, shift = align_scale_shift(x, 2 * x + 3, x > 0, weight)
