@@ -13,7 +13,7 @@ export OMP_NUM_THREADS ?= 1
 OAK := .cache/stereodemo-0.7-py3-none-any.whl
 OAK_SHA256 := effd07da657295e834aa1b0c89cc962e953d66b506a75365ad32a1114f2389ec
 
-.PHONY: demo test test-all lint types layers format notebooks setup first-look clean
+.PHONY: demo test test-all lint types layers format notebooks setup first-look loss-costs clean
 
 demo: $(READY) $(OAK)  ## raw data of four qualities -> one mixed training -> evaluation -> report.html
 	$(BIN)/depthmix demo $(DEMO) --preset $(DEMO_PRESET) --oak $(OAK)
@@ -43,6 +43,9 @@ notebooks: $(READY)  ## execute the notebooks again and keep their outputs
 
 first-look: $(READY) $(OAK)  ## three recipes, three seeds, 3 200 steps each; about an hour on two cores
 	$(BIN)/python benchmarks/first_look.py
+
+loss-costs: $(READY)  ## what every loss costs: time, operations, memory; about ten minutes on one core
+	$(BIN)/python benchmarks/losses.py --compiled
 
 setup: $(READY) $(OAK)
 

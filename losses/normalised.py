@@ -50,7 +50,7 @@ def normalised_regression(
     Raises:
         ValueError: shapes, types or devices do not fit each other.
 
-    Reference: Yin et al., LeReS (arXiv 2012.09365), equation 2 (image-level normalised regression).
+    Reference: Yin et al., LeReS, image-level normalised regression (arXiv 2012.09365).
     """
     check_maps(prediction=prediction, target=target, valid=valid)
     p, g = at_least_float32(prediction), at_least_float32(target)

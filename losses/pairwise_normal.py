@@ -43,7 +43,7 @@ def edge_normal(
     Convention: normals of central differences, computed at the points alone. A pair counts where both
     pixels are valid with their four neighbours and differ; 0 on a row without such a pair.
 
-    Reference: pair-wise normal loss of Yin et al., LeReS (arXiv 2012.09365), equation 3, at image edges. The
+    Reference: pair-wise normal loss of Yin et al., LeReS (arXiv 2012.09365), at image edges. The
     authors' code smooths depth over invalid neighbours, keeps only nearly equal or nearly orthogonal pairs,
     and adds pairs at edges of the label's normals and anywhere.
     """
@@ -85,7 +85,7 @@ def plane_normal(
     area; one that is drawn once has no pair. 0 on a row without planes. Draws are with replacement, so a
     pixel meets itself, with error 0, in one of as many pairs as the plane has pixels.
 
-    Reference: pair-wise normal loss of Yin et al., LeReS (arXiv 2012.09365), equation 3, where n*_a . n*_b
+    Reference: pair-wise normal loss of Yin et al., LeReS (arXiv 2012.09365), where n*_a . n*_b
     is 1. The authors' code also compares with the mean normal, of large random triangles in place of pixels,
     and drops planes below 9000 pixels.
     """

@@ -62,7 +62,7 @@ def plane_angle(
     parallel; that of cosines does.
 
     Reference: angles between planes in place of those between pairs of pixels on planes, Yin et al., LeReS
-    (arXiv 2012.09365), equation 3. Public code of it builds rays from (row, column, 1), which exchanges x
+    (arXiv 2012.09365). Public code of it builds rays from (row, column, 1), which exchanges x
     and y; here columns go with fx.
     """
     check_maps(inverse_depth=inverse_depth, target=target, valid=valid, planes=planes, intrinsics=intrinsics)

@@ -50,7 +50,7 @@ def region_normalised(
     maps, so neither the window's area nor what lies outside the mask is in the scale. A window with fewer
     than 8 valid pixels or a constant label has no weight; 0 on a row without any other.
 
-    Reference: random proposal normalisation loss of Yin et al., Metric3D (arXiv 2307.10984), equation 4. The
+    Reference: random proposal normalisation loss of Yin et al., Metric3D (arXiv 2307.10984). The
     authors' code sums the deviations over the whole image and divides by the crop's pixels. We read inverse
     depth, so that labels of unknown scale and shift take part, and windows lie around valid pixels.
     """

@@ -15,7 +15,7 @@ from depthmix.cli.main import COMMANDS, TRAINING, _parser
 from depthmix.sources.registry import available
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "docs" / "concepts.md"]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "docs" / "concepts.md", ROOT / "docs" / "losses.md"]
 PAGES += [ROOT / "sources" / "README.md", ROOT / "losses" / "README.md"]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}
@@ -128,17 +128,18 @@ def test_the_table_of_losses_names_just_the_exported_ones():
 
 
 def test_the_table_of_losses_states_what_they_accept_and_need():
-    kinds = r"METRIC_DEPTH|SCALED_DEPTH|AFFINE_DISPARITY|NONE"
+    kinds = r"METRIC_DEPTH|SCALED_DEPTH|AFFINE_DISPARITY|ORDINAL|NONE"
     for line in TEXTS[ROOT / "losses" / "README.md"].splitlines():
         found = re.match(r"\| `(\w+Loss)` \|", line)
         if not found:
             continue
-        # Bars in formulas are escaped; the cells are loss, formula, accepts, needs, paper.
-        _, _, accepts, needs, _ = re.split(r"(?<!\\)\|", line)[1:-1]
+        # Bars in formulas are escaped; the cells are loss, formula, accepts, needs, floors, paper.
+        _, _, accepts, needs, floors, _ = re.split(r"(?<!\\)\|", line)[1:-1]
         loss = getattr(depthmix.losses, found[1])
         told = {kind.name for kind in loss.accepts} if "all" in accepts else set(re.findall(kinds, accepts))
         assert told == {kind.name for kind in loss.accepts}
         assert set(needs.replace(",", " ").split()) == set(loss.needs)
+        assert float(floors) > 0
 
 
 def test_the_top_level_folders_are_described():
