@@ -7,6 +7,8 @@ against the gradient would bring the surface nearer, blue where it would push it
 
 import math
 import tempfile
+from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ import torch
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
@@ -22,7 +25,7 @@ from depthmix.batch import Batch, collate
 from depthmix.losses import DepthLoss
 from depthmix.plot.colour import colour_planes
 from depthmix.prediction import Prediction
-from depthmix.sample import Sample
+from depthmix.sample import LabelKind, Sample
 from depthmix.scenes import Preset, make_demo_data
 from depthmix.sources import ExactScenes
 
@@ -37,7 +40,7 @@ def main() -> None:
     sample = _room()
     batch = collate([sample], [0])
     y = spoilt(batch)
-    names = [name for name in losses.__all__ if _is_loss(name)]
+    names = [name for name in losses.__all__ if _is_loss(name) and "Sky" not in name]  # a room has no sky
     lines = 1 + math.ceil(len(names) / COLUMNS)
     figure = Figure(figsize=(2.3 * COLUMNS, 1.95 * lines), layout="constrained", dpi=80)
     axes = figure.subplots(lines, COLUMNS).flatten()
@@ -45,11 +48,21 @@ def main() -> None:
         axis.set(xticks=[], yticks=[], frame_on=False)
     _draw_inputs(axes[:COLUMNS], sample, batch, y)
     for axis, name in zip(axes[COLUMNS:], names, strict=False):
-        value, pull = gradient_at(getattr(losses, name)(), batch, y)
+        loss = getattr(losses, name)()
+        value, pull = gradient_at(loss, batch if loss.bears(batch).all() else _without_depth(batch), y)
         axis.imshow(_signed(pull), cmap="PuOr", vmin=-1, vmax=1)
         axis.set_title(f"{name.removesuffix('Loss')}  {value:.3f}", fontsize=9)
     out = Path(__file__).parent / "images" / "losses.png"
-    figure.savefig(out, pil_kwargs={"optimize": True})
+    buffer = BytesIO()
+    figure.savefig(buffer)
+    Image.open(buffer).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(out, optimize=True)
+
+
+def _without_depth(batch: Batch) -> Batch:
+    """Keep what a prior may see: planes and the camera."""
+    return replace(
+        batch, kind=torch.full_like(batch.kind, int(LabelKind.NONE)), valid=torch.zeros_like(batch.valid)
+    )
 
 
 def _is_loss(name: str) -> bool:
