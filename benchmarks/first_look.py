@@ -237,7 +237,7 @@ def _recipe(name: str) -> tuple[dict[str, Term], dict[str, SourceSpec]]:
     }[name]
     terms = {term: term_from(shipped[term]) for term in wanted}
     depth = {"kitti": 1.0, "middlebury": 1.0, "web_as_metric" if name == "naive" else "web": 1.0}
-    weights = depth | ({"planes": 0.5} if name == "quality_aware" else {})
+    weights = depth | ({"planes": 0.25} if name == "quality_aware" else {})
     return terms, {source: SourceSpec(weight) for source, weight in weights.items()}
 
 
