@@ -183,12 +183,18 @@ class LossContract:
     @pytest.mark.parametrize("fault", LABEL_FAULTS)
     def test_any_label_gives_a_finite_value_and_gradient(self, fault: str):
         batch = LABEL_FAULTS[fault](make_batch())
-        self.assert_sound(batch, make_log_canonical(batch))
+        self.assert_sound_in_all_precisions(batch, make_log_canonical(batch))
 
     @pytest.mark.parametrize("fault", PREDICTION_FAULTS)
     def test_any_prediction_gives_a_finite_value_and_gradient(self, fault: str):
         batch = make_batch()
-        self.assert_sound(batch, PREDICTION_FAULTS[fault](make_log_canonical(batch)))
+        self.assert_sound_in_all_precisions(batch, PREDICTION_FAULTS[fault](make_log_canonical(batch)))
+
+    def assert_sound_in_all_precisions(self, batch: Batch, y: Tensor) -> None:
+        self.assert_sound(batch, y)
+        for dtype in (torch.bfloat16, torch.float16):
+            with torch.autocast("cpu", dtype=dtype):
+                self.assert_sound(batch, y.to(dtype))
 
     def assert_sound(self, batch: Batch, y: Tensor) -> None:
         values, gradient = self.run(batch, y)
