@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import Literal
 
 from depthmix.errors import ConfigError
-from depthmix.losses.base import DepthLoss
+from depthmix.losses.base import DepthLoss, Need
 from depthmix.prediction import HEADS, Head
 from depthmix.sample import LabelKind, Quality
 from depthmix.sources.base import SourceCard
@@ -20,6 +20,9 @@ _KIND_TEXT = {
     LabelKind.SCALED_DEPTH: "depth up to one unknown factor",
     LabelKind.METRIC_DEPTH: "depth in metres",
 }
+
+
+_LABEL_ITSELF: dict[LabelKind, set[Need]] = {LabelKind.NONE: {"planes"}, LabelKind.ORDINAL: {"pairs"}}
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,10 +159,9 @@ def _refusal(term: Term, source: str, card: SourceCard) -> Literal["choice", "la
 
 
 def _learns(term: Term, source: str, card: SourceCard) -> bool:
-    # A source of depth may have planes, pairs or sky or not, its card does not say: a term that needs them
-    # is by itself no use of it.
-    doubtful = term.loss.needs & {"planes", "pairs", "sky"}
-    sure = not doubtful or card.kind in (LabelKind.NONE, LabelKind.ORDINAL)
+    # A source may have planes, pairs or sky besides its label, its card does not say: a term that needs them
+    # is by itself no use of it, unless they are the label.
+    sure = term.loss.needs & {"planes", "pairs", "sky"} <= _LABEL_ITSELF.get(card.kind, set())
     return term.weight > 0 and sure and _refusal(term, source, card) is None
 
 

@@ -15,7 +15,12 @@ from depthmix.cli.main import COMMANDS, TRAINING, _parser
 from depthmix.sources.registry import available
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "docs" / "concepts.md", ROOT / "docs" / "losses.md"]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "docs" / "concepts.md",
+    ROOT / "docs" / "losses.md",
+]
 PAGES += [ROOT / "sources" / "README.md", ROOT / "losses" / "README.md"]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}

@@ -395,9 +395,17 @@ def test_ordinal_pairs_are_wanted_by_name_and_enough_for_their_source():
     assert problem.startswith("terms.pairs: Pairs needs ordinal pairs, but source 'kitti' gives METRIC_DEPTH")
 
 
-def test_a_sky_term_alone_is_no_use_of_a_source_of_depth():
-    (problem,) = term_problems({"sky": Term(Sky())}, {"kitti": card(KITTI)})
+@pytest.mark.parametrize("kind", LabelKind)
+def test_a_sky_term_alone_is_no_use_of_a_source(kind: LabelKind):
+    (problem,) = term_problems({"sky": Term(Sky())}, {"kitti": replace(card(KITTI), kind=kind)})
     assert problem.startswith("sources.kitti: no term learns from it")
+
+
+def test_a_term_on_planes_is_no_use_of_pairs_of_points():
+    (problem,) = term_problems(
+        {"plane": Term(PlaneLoss())}, {"diw": replace(card(WEB), kind=LabelKind.ORDINAL)}
+    )
+    assert problem.startswith("sources.diw: no term learns from it")
 
 
 def test_a_dense_loss_on_sparse_sources_is_refused():

@@ -67,7 +67,7 @@ class SourceContract:
         card = self.make(tmp_path).card
         assert card.licence
         assert card.citation
-        assert card.unit or card.kind is LabelKind.NONE
+        assert card.unit or card.kind in (LabelKind.NONE, LabelKind.ORDINAL)
 
     def test_samples_carry_the_tags_of_the_card(self, tmp_path: Path):
         source = self.make(tmp_path)
