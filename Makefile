@@ -44,8 +44,8 @@ notebooks: $(READY)  ## execute the notebooks again and keep their outputs
 first-look: $(READY) $(OAK)  ## three recipes, three seeds, 3 200 steps each; about an hour on two cores
 	$(BIN)/python benchmarks/first_look.py
 
-loss-costs: $(READY)  ## what every loss costs: time, operations, memory; about ten minutes on one core
-	$(BIN)/python benchmarks/losses.py --compiled
+loss-costs: $(READY)  ## what every loss costs: time, operations, memory; a few minutes on one core
+	$(BIN)/python benchmarks/losses.py
 
 setup: $(READY) $(OAK)
 
