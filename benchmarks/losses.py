@@ -49,7 +49,7 @@ MIXED_PARTS = (
     "EdgeNormalLoss",
     "PlaneNormalLoss",
 )
-# Floors at most, eager and compiled: about a tenth of what public code of the same losses was measured to take.
+# Floors at most, eager and compiled: about a tenth of what public code of these losses was measured to take.
 GOALS = dict.fromkeys(
     ("PlaneLoss", "PlaneNormalLoss", "PlaneAngleLoss", "PlaneOffsetLoss", "SamePlaneLoss", "ManhattanLoss"),
     135,
