@@ -38,6 +38,10 @@ VIEWS = {
 }
 
 
+# Of the gradient at one pixel. Flat maps are divided by 1e-4 of their size at least, so slopes end at some 1e4.
+EXPLOSION = 1e5
+
+
 @dataclass
 class Row:
     """One row as float64 numpy arrays, for the naive implementations."""
@@ -201,6 +205,7 @@ class LossContract:
         assert values.isfinite().all()
         assert (values >= 0).all()
         assert gradient.isfinite().all()
+        assert gradient.abs().max() < EXPLOSION
         alone = ~self.make().supervised(batch)
         assert torch.equal(values[alone], torch.zeros_like(values[alone]))
         assert torch.equal(gradient[alone], torch.zeros_like(gradient[alone]))
