@@ -38,7 +38,7 @@ VIEWS = {
 }
 
 
-# Of the gradient at one pixel. Flat maps are divided by 1e-4 of their size at least, so slopes end at some 1e4.
+# Of the gradient at one pixel. Flat maps are divided by 1e-4 of their size at least, so it ends at some 1e4.
 EXPLOSION = 1e5
 
 
@@ -109,6 +109,7 @@ class LossContract:
     """Inherit, and define `make`, `reference` and `plain`."""
 
     reads_prediction_outside_mask = False
+    knows_order = True  # whether the loss reads from the label which of two pixels is nearer
     tolerance = 1e-4  # float32 against float64 over an image with logs and exponentials
 
     def make(self) -> DepthLoss:
@@ -175,6 +176,20 @@ class LossContract:
             again, gradient_again = self.run(dirty, y)
             assert torch.equal(values, again)
             assert torch.equal(gradient, gradient_again)
+
+    def test_an_inverted_prediction_costs_more_than_a_perfect_one(self):
+        if not self.knows_order:
+            pytest.skip("reads no order from the label")
+        batch = make_batch()
+        affine = (batch.kind == int(LabelKind.AFFINE_DISPARITY))[:, None, None, None]
+        label = torch.where(affine, (batch.target + 1) / 3, batch.inverse_depth)
+        inverse = torch.where(batch.valid, label, 0.5)
+        inverted = inverse.amax((2, 3), keepdim=True) + inverse.amin((2, 3), keepdim=True) - inverse
+        offset = (FOCAL / batch.intrinsics[:, :2].prod(1).sqrt()).log()[:, None, None, None]
+        perfect, wrong = (self.run(batch, offset - x.log())[0] for x in (inverse, inverted))
+        rows = self.make().supervised(batch) & (batch.kind >= int(LabelKind.AFFINE_DISPARITY))
+        assert rows.any()
+        assert (wrong[rows] > perfect[rows] + 0.01).all()
 
     def test_rows_do_not_see_each_other(self):
         batch, y, values, gradient = self.run_default()

@@ -20,6 +20,8 @@ CPU = torch.device("cpu")
 
 
 class TestEdgeNormalLoss(LossContract):
+    knows_order = False
+
     def make(self):
         return EdgeNormalLoss(edges=300, seed=4)
 
@@ -42,6 +44,7 @@ class TestEdgeNormalLoss(LossContract):
 
 
 class TestPlaneNormalLoss(LossContract):
+    knows_order = False
     reads_prediction_outside_mask = True
 
     def make(self):

@@ -14,6 +14,7 @@ from tests.losses.contract import LossContract, Row
 
 
 class TestPlaneLoss(LossContract):
+    knows_order = False
     reads_prediction_outside_mask = True
 
     def make(self):

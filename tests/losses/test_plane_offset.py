@@ -37,6 +37,7 @@ class TestPlaneOffsetLoss(LossContract):
 
 
 class TestSamePlaneLoss(LossContract):
+    knows_order = False
     reads_prediction_outside_mask = True
 
     def make(self):

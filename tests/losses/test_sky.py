@@ -39,6 +39,7 @@ class TestSkyLoss(LossContract):
 
 
 class TestSkyBehindLoss(LossContract):
+    knows_order = False
     reads_prediction_outside_mask = True
 
     def make(self):

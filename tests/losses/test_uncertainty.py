@@ -36,6 +36,8 @@ class TestUncertainDepthLoss(LossContract):
 
 
 class TestErrorForecastLoss(LossContract):
+    knows_order = False
+
     def make(self):
         return ErrorForecastLoss()
 
