@@ -22,7 +22,8 @@ _KIND_TEXT = {
 }
 
 
-_LABEL_ITSELF: dict[LabelKind, set[Need]] = {LabelKind.NONE: {"planes"}, LabelKind.ORDINAL: {"pairs"}}
+# Without depth, the regions of an image are the label: planes, and with them what is sky.
+_LABEL_ITSELF: dict[LabelKind, set[Need]] = {LabelKind.NONE: {"planes", "sky"}, LabelKind.ORDINAL: {"pairs"}}
 
 
 @dataclass(frozen=True, eq=False)
