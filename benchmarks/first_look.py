@@ -255,7 +255,7 @@ def _batches(prepared: Path, name: str) -> Iterator[Batch]:
 
 def _camera(batch: Batch) -> Float[Tensor, "b 4"]:
     neutral = neutral_camera(*batch.image.shape[-2:], FOCAL)
-    return torch.where(batch.camera_known[:, None], batch.intrinsics, neutral)
+    return batch.camera_or(neutral)
 
 
 @torch.no_grad()

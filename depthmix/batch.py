@@ -81,6 +81,10 @@ class Batch:
         """Rows whose target is depth (metric or up to scale), not inverse depth."""
         return self.is_kind(DEPTH_KINDS)
 
+    def camera_or(self, other: Float[Tensor, "*b 4"]) -> Float[Tensor, "b 4"]:
+        """Return the camera of each row, and `other` where it is not known."""
+        return torch.where(self.camera_known[:, None], self.intrinsics, other)
+
     def is_kind(self, kinds: Collection[LabelKind]) -> Bool[Tensor, " b"]:
         """Tell which rows have a label of one of the given kinds."""
         # One bit for each kind: three operations, however many kinds, and nothing to copy to the device.

@@ -75,11 +75,15 @@ class Prediction:
         return self.from_maps(self.maps[rows], self.intrinsics[rows], self.focal_canonical, self.heads)
 
     @property
+    def focal_ratio(self) -> Float[Tensor, "b 1 1 1"]:
+        """Metres a canonical metre, f / f_c, f being the geometric mean of fx and fy."""
+        focal = (self.intrinsics[:, 0] * self.intrinsics[:, 1]).sqrt()
+        return (focal / self.focal_canonical)[:, None, None, None]
+
+    @property
     def log_depth(self) -> Float[Tensor, "b 1 h w"]:
         """Logarithm of z in metres: y + log(f / f_c), in float32, limited to a range that exp survives."""
-        focal = (self.intrinsics[:, 0] * self.intrinsics[:, 1]).sqrt()
-        offset = (focal / self.focal_canonical).log()[:, None, None, None]
-        return self._limited + offset
+        return self._limited + self.focal_ratio.log()
 
     @property
     def depth(self) -> Float[Tensor, "b 1 h w"]:

@@ -114,7 +114,7 @@ class DepthTask(LightningModule):
         """Predict a batch; rows without a camera are seen through the canonical one."""
         height, width = batch.image.shape[-2:]
         neutral = neutral_camera(height, width, self.focal_canonical).to(batch.intrinsics)
-        cameras = torch.where(batch.camera_known[:, None], batch.intrinsics, neutral)
+        cameras = batch.camera_or(neutral)
         return Prediction.from_maps(self(batch.image_float), cameras, self.focal_canonical, self.heads)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

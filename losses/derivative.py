@@ -88,8 +88,7 @@ class _DerivativeLoss(DepthLoss):
         p, g = prediction.inverse_depth, batch.inverse_depth
         label = normalised(g, usable)
         error = normalise(p, usable) - label.map
-        focal = (prediction.intrinsics[:, 0] * prediction.intrinsics[:, 1]).sqrt()
-        canonical = g * (focal / prediction.focal_canonical)[:, None, None, None]
+        canonical = g * prediction.focal_ratio
         metric = _is_canonical(batch)[:, None, None, None]
         error = torch.where(metric, _error(p, canonical, usable), error)
         value = mean_derivative(error, usable, self.scales, self.kind)

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-__all__ = ["draw", "draw_stream", "pick", "pick_same_id"]
+__all__ = ["draw", "draw_stream", "pick"]
 
 # Mixing constants of the two-round integer hash of the hash-prospector search (public domain). Both are
 # below 2^31, so products with 32-bit numbers fit into int64 without overflow.
@@ -35,30 +35,18 @@ def draw_stream(count: int, seed: int, step: int, device: torch.device) -> Int[T
     return _mix(torch.arange(count, device=device) + start)
 
 
-def pick(mask: Bool[Tensor, "b n"], draws: Int[Tensor, " m"]) -> Int[Tensor, "b m"]:
-    """Turn each draw into a pixel of the mask, uniformly; every row gets its own pixels from the same draws.
+def pick(mask: Bool[Tensor, "b n"], draws: Int[Tensor, " m"] | Int[Tensor, "b m"]) -> Int[Tensor, "b m"]:
+    """Turn each draw into a pixel of the mask, uniformly.
+
+    Args:
+        mask: pixels to choose from.
+        draws: random integers in [0, 2^32), the same for all rows or other ones for each.
 
     Convention: where a row's mask is empty the index is the last pixel; the caller gives it no weight.
     """
     running = mask.cumsum(1, dtype=torch.int32)
     rank = (draws * running[:, -1:] >> 32).int()
     return torch.searchsorted(running, rank, right=True).clamp_max(mask.shape[1] - 1)
-
-
-def pick_same_id(
-    ids: Int[Tensor, "b n"], first: Int[Tensor, " m"], second: Int[Tensor, " m"]
-) -> tuple[Int[Tensor, "b m"], Int[Tensor, "b m"]]:
-    """Turn two draws into two pixels of one id: the first uniform over all pixels with an id above 0.
-
-    Convention: where a row has no such pixel both indices are the same pixel.
-    """
-    ordered, place = ids.sort(dim=1, stable=True)
-    count = (ids > 0).sum(1)[:, None]
-    spot = ids.shape[1] - 1 - (first * count >> 32)
-    chosen = ordered.gather(1, spot)
-    start, end = torch.searchsorted(ordered, chosen), torch.searchsorted(ordered, chosen, right=True)
-    partner = torch.where(count > 0, start + (second * (end - start) >> 32), spot)
-    return place.gather(1, spot), place.gather(1, partner)
 
 
 def _mix(x: Int[Tensor, " n"]) -> Int[Tensor, " n"]:

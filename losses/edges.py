@@ -9,8 +9,9 @@ from torch import Tensor
 from depthmix.alignment import has_contrast
 from depthmix.batch import Batch
 from depthmix.losses.base import DepthLoss, check_maps
+from depthmix.losses.draws import pick
 from depthmix.losses.pairs import image_edges
-from depthmix.losses.windows import compare, draw_rows, pick_each, read, read_windows, span, windows_at
+from depthmix.losses.windows import check_windows, compare, draw_rows, read, read_windows, span, windows_at
 from depthmix.masked import count_valid, masked_mean
 from depthmix.prediction import Prediction
 from depthmix.sample import DEPTH_KINDS, LabelKind
@@ -51,7 +52,7 @@ def edge_guided(
     check_maps(prediction=prediction, target=target, valid=valid)
     size = (valid.shape[2], valid.shape[3])
     shortest, longest = (min(min(size), max(3, round(part * min(size)))) for part in sides)
-    side, pixel = span(draws[:, 1], shortest, longest), pick_each(edges, draws[:, 0])
+    side, pixel = span(draws[:, 1], shortest, longest), pick(edges.flatten(1), draws[:, 0])
     windows = windows_at(pixel // size[1] - side // 2, pixel % size[1] - side // 2, side, side, size)
     index, keep, _ = read_windows(valid, windows, pixels, draws[:, 2], longest)
     error, good = compare(read(prediction, index), read(target, index), keep, LEAST)
@@ -97,12 +98,7 @@ class EdgeGuidedLoss(DepthLoss):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if windows < 1:
-            raise ValueError(f"`windows` must be at least 1, got {windows}")
-        if pixels < LEAST:
-            raise ValueError(f"`pixels` must be at least {LEAST}, got {pixels}")
-        if not 0 < sides[0] <= sides[1] <= 1:
-            raise ValueError(f"`sides` must be rising parts in (0, 1], got {sides}")
+        check_windows(windows, sides, pixels, LEAST)
         self.windows, self.sides, self.pixels, self.seed = windows, sides, pixels, seed
 
     def forward(self, prediction: Prediction, batch: Batch, *, step: int = 0) -> Float[Tensor, " b"]:

@@ -105,8 +105,8 @@ class _MetresLoss(MetricLoss):
         """Return predicted and labelled depth in the unit asked for."""
         if not self.canonical:
             return prediction.depth, batch.target
-        unit = _canonical_unit(prediction)
-        return prediction.depth * unit, batch.target * unit
+        ratio = prediction.focal_ratio
+        return prediction.depth / ratio, batch.target / ratio
 
 
 class DepthL1Loss(_MetresLoss):
@@ -122,10 +122,10 @@ class InverseDepthL1Loss(_MetresLoss):
 
     def forward(self, prediction: Prediction, batch: Batch, *, step: int = 0) -> Float[Tensor, " b"]:
         """Return `inverse_depth_l1`."""
-        unit = _canonical_unit(prediction)
+        ratio = prediction.focal_ratio
         if self.canonical:
-            return inverse_depth_l1(prediction.inverse_depth, batch.target * unit, self.usable(batch))
-        return inverse_depth_l1(prediction.inverse_depth * unit, batch.target, self.usable(batch))
+            return inverse_depth_l1(prediction.inverse_depth, batch.target / ratio, self.usable(batch))
+        return inverse_depth_l1(prediction.inverse_depth / ratio, batch.target, self.usable(batch))
 
 
 class HuberLoss(_MetresLoss):
@@ -177,9 +177,3 @@ def _absolute_error(
 ) -> Float[Tensor, "b 1 h w"]:
     check_maps(depth=depth, target=target, valid=valid)
     return torch.where(valid, at_least_float32(depth) - at_least_float32(target), 0).abs()
-
-
-def _canonical_unit(prediction: Prediction) -> Float[Tensor, "b 1 1 1"]:
-    """Return f_c / f of each row, canonical metres a metre."""
-    focal = (prediction.intrinsics[:, 0] * prediction.intrinsics[:, 1]).sqrt()
-    return (prediction.focal_canonical / focal)[:, None, None, None]

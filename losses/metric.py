@@ -9,7 +9,7 @@ from torch import Tensor
 
 from depthmix.batch import Batch
 from depthmix.losses.base import DepthLoss, check_maps
-from depthmix.losses.log_error import MetricLoss, log_error
+from depthmix.losses.log_error import MetricLoss, log_error, relative_noise
 from depthmix.masked import at_least_float32, masked_mean, masked_sum
 from depthmix.prediction import Prediction
 from depthmix.sample import DEPTH_KINDS, LabelKind
@@ -74,8 +74,7 @@ def noise_weight(
     purpose: 1 / sigma^2 would hand a stereo image to its few nearest pixels.
     """
     check_maps(sigma=sigma, target=target, valid=valid)
-    relative = at_least_float32(sigma) / at_least_float32(target)
-    return torch.where(valid, tolerance / (tolerance + relative), 0)
+    return torch.where(valid, tolerance / (tolerance + relative_noise(sigma, target, valid)), 0)
 
 
 class SilogLoss(MetricLoss):

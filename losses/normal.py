@@ -14,7 +14,7 @@ from depthmix.masked import at_least_float32, count_valid
 from depthmix.prediction import Prediction
 from depthmix.sample import DEPTH_KINDS, LabelKind
 
-__all__ = ["NormalMeasure", "SurfaceNormalLoss", "surface_normal", "true_camera"]
+__all__ = ["NormalMeasure", "SurfaceNormalLoss", "surface_normal"]
 
 NormalMeasure = Literal["angle", "cosine", "l1"]
 Vector = tuple[Tensor, Tensor, Tensor]
@@ -72,17 +72,12 @@ class SurfaceNormalLoss(DepthLoss):
 
     def forward(self, prediction: Prediction, batch: Batch, *, step: int = 0) -> Float[Tensor, " b"]:
         """Return `surface_normal` of the depths."""
-        camera = true_camera(prediction, batch)
+        camera = batch.camera_or(prediction.intrinsics)
         return surface_normal(prediction.depth, batch.target, camera, self.usable(batch), self.measure)
 
     def supervised(self, batch: Batch) -> Bool[Tensor, " b"]:
         """Tell which rows have a camera and a valid pixel with its four neighbours."""
         return has_neighbours(self.usable(batch)).flatten(1).any(1)
-
-
-def true_camera(prediction: Prediction, batch: Batch) -> Float[Tensor, "b 4"]:
-    """Return the camera of each row; a row without one, which bears no loss, borrows the prediction's."""
-    return torch.where(batch.camera_known[:, None], batch.intrinsics, prediction.intrinsics)
 
 
 class _NormalError(torch.autograd.Function):

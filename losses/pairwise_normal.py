@@ -11,7 +11,6 @@ from depthmix.batch import Batch
 from depthmix.geometry import has_neighbours, normals_at, normals_of_stencils, stencils_at
 from depthmix.losses.base import DepthLoss, Need, check_maps
 from depthmix.losses.draws import draw_stream, pick
-from depthmix.losses.normal import true_camera
 from depthmix.losses.pairs import edge_quadruples
 from depthmix.masked import masked_mean
 from depthmix.prediction import Prediction
@@ -128,7 +127,7 @@ class EdgeNormalLoss(DepthLoss):
     def forward(self, prediction: Prediction, batch: Batch, *, step: int = 0) -> Float[Tensor, " b"]:
         """Return `edge_normal` at the edges of this step."""
         draws = draw_stream(5 * self.edges, self.seed, step, batch.image.device).view(5, -1)
-        points, camera = edge_quadruples(batch.image, draws), true_camera(prediction, batch)
+        points, camera = edge_quadruples(batch.image, draws), batch.camera_or(prediction.intrinsics)
         return edge_normal(prediction.depth, batch.target, camera, self.usable(batch), points)
 
     def supervised(self, batch: Batch) -> Bool[Tensor, " b"]:
@@ -163,7 +162,7 @@ class PlaneNormalLoss(DepthLoss):
 
     def forward(self, prediction: Prediction, batch: Batch, *, step: int = 0) -> Float[Tensor, " b"]:
         """Return `plane_normal` for the pixels of this step."""
-        camera, draws = true_camera(prediction, batch), self._draws(step, batch.planes.device)
+        camera, draws = batch.camera_or(prediction.intrinsics), self._draws(step, batch.planes.device)
         return plane_normal(prediction.depth, camera, self._planes(batch), draws, self.max_planes)
 
     def supervised(self, batch: Batch) -> Bool[Tensor, " b"]:

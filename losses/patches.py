@@ -10,7 +10,8 @@ from torch import Tensor
 from depthmix.alignment import CONTRAST_FLOOR
 from depthmix.batch import Batch
 from depthmix.losses.base import DepthLoss, Need, check_maps
-from depthmix.losses.windows import draw_rows, pick_each, read, read_windows, windows_at
+from depthmix.losses.draws import pick
+from depthmix.losses.windows import draw_rows, read, read_windows, windows_at
 from depthmix.masked import at_least_float32, count_valid
 from depthmix.prediction import Prediction
 from depthmix.sample import DEPTH_KINDS, LabelKind
@@ -55,7 +56,7 @@ def local_points(
     size, half = (valid.shape[2], valid.shape[3]), half_side(valid, level)
     side = torch.full_like(draws[:, 0], 2 * half + 1)
     height, width = side.clamp_max(size[0]), side.clamp_max(size[1])
-    anchor = pick_each(valid, draws[:, 0])
+    anchor = pick(valid.flatten(1), draws[:, 0])
     windows = windows_at(anchor // size[1] - half, anchor % size[1] - half, height, width, size)
     tallest, broadest = (min(2 * half + 1, s) for s in size)
     take = min(pixels, tallest * broadest)
@@ -138,7 +139,7 @@ class LocalPointLoss(DepthLoss):
     def forward(self, prediction: Prediction, batch: Batch, *, step: int = 0) -> Float[Tensor, " b"]:
         """Return the mean of `local_points` over the levels, for the balls of this step."""
         usable = self.usable(batch)
-        camera = torch.where(batch.camera_known[:, None], batch.intrinsics, prediction.intrinsics)
+        camera = batch.camera_or(prediction.intrinsics)
         target = torch.where(usable, batch.target, 0)
         farthest = target.amax((1, 2, 3), True)  # the loss has no unit, and squares stay in range
         maps = prediction.depth, target / torch.where(farthest > 0, farthest, 1), usable, camera

@@ -18,7 +18,6 @@ from depthmix.losses.plane_fit import (
     plane_moments,
     plane_vectors,
     steady,
-    true_camera,
     weighted_mean,
 )
 from depthmix.masked import at_least_float32
@@ -131,7 +130,7 @@ class PlaneAngleLoss(DepthLoss):
 
     def forward(self, prediction: Prediction, batch: Batch, *, step: int = 0) -> Float[Tensor, " b"]:
         """Return `plane_angle` of the inverse depths."""
-        camera, valid = true_camera(prediction, batch), self.usable(batch)
+        camera, valid = batch.camera_or(prediction.intrinsics), self.usable(batch)
         maps = prediction.inverse_depth, batch.inverse_depth, valid, batch.planes
         return plane_angle(*maps, camera, self.max_planes, self.min_pixels)
 
@@ -160,7 +159,7 @@ class ManhattanLoss(DepthLoss):
 
     def forward(self, prediction: Prediction, batch: Batch, *, step: int = 0) -> Float[Tensor, " b"]:
         """Return `manhattan` of the predicted inverse depth."""
-        camera = true_camera(prediction, batch)
+        camera = batch.camera_or(prediction.intrinsics)
         options = self.tolerance, self.max_planes, self.min_pixels
         return manhattan(prediction.inverse_depth, self._planes(batch), camera, *options)
 

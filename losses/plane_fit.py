@@ -10,9 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from depthmix.batch import Batch
 from depthmix.masked import at_least_float32
-from depthmix.prediction import Prediction
 
 __all__ = [
     "PlaneFit",
@@ -24,7 +22,6 @@ __all__ = [
     "plane_moments",
     "plane_vectors",
     "steady",
-    "true_camera",
     "weighted_mean",
 ]
 
@@ -142,11 +139,6 @@ def on_one_plane(vectors: Float[Tensor, "b k 3"], tolerance: float) -> Bool[Tens
     apart = (vectors[:, :, None] - vectors[:, None, :]).square().sum(-1)
     length = vectors.square().sum(-1).sqrt()
     return apart <= tolerance**2 * length[:, :, None] * length[:, None, :]
-
-
-def true_camera(prediction: Prediction, batch: Batch) -> Float[Tensor, "b 4"]:
-    """Return the camera of each row; a row without one borrows the prediction's, to stay finite."""
-    return torch.where(batch.camera_known[:, None], batch.intrinsics, prediction.intrinsics)
 
 
 def weighted_mean(values: Float[Tensor, "b *n"], weights: Float[Tensor, "b *n"]) -> Float[Tensor, " b"]:

@@ -19,7 +19,6 @@ from depthmix.losses.plane_fit import (
     plane_moments,
     plane_vectors,
     steady,
-    true_camera,
     weighted_mean,
 )
 from depthmix.masked import at_least_float32, masked_weighted_median
@@ -128,7 +127,7 @@ class PlaneOffsetLoss(DepthLoss):
 
     def forward(self, prediction: Prediction, batch: Batch, *, step: int = 0) -> Float[Tensor, " b"]:
         """Return `plane_offset`, in metres where the label is."""
-        inverse, camera = (-prediction.log_depth).exp(), true_camera(prediction, batch)
+        inverse, camera = (-prediction.log_depth).exp(), batch.camera_or(prediction.intrinsics)
         maps = inverse, batch.inverse_depth, self.usable(batch), batch.planes
         return plane_offset(*maps, camera, _is_metric(batch), self.max_planes, self.min_pixels)
 
@@ -158,13 +157,12 @@ class SamePlaneLoss(DepthLoss):
 
     def forward(self, prediction: Prediction, batch: Batch, *, step: int = 0) -> Float[Tensor, " b"]:
         """Return `same_plane` of the inverse depths."""
-        label = batch.inverse_depth, self.usable(batch), batch.planes, true_camera(prediction, batch)
+        label = batch.inverse_depth, self.usable(batch), batch.planes, batch.camera_or(prediction.intrinsics)
         return same_plane(prediction.inverse_depth, *label, self.tolerance, self.max_planes, self.min_pixels)
 
     def supervised(self, batch: Batch) -> Bool[Tensor, " b"]:
         """Tell which rows have two instances on one plane of the label."""
-        some_camera = torch.ones_like(batch.intrinsics)
-        camera = torch.where(batch.camera_known[:, None], batch.intrinsics, some_camera)
+        camera = batch.camera_or(torch.ones_like(batch.intrinsics))
         label = batch.inverse_depth, self.usable(batch), batch.planes, camera
         return (_joined_weights(*label, self.tolerance, self.max_planes, self.min_pixels) > 0).any((1, 2))
 

@@ -9,11 +9,12 @@ from torch import Tensor
 from depthmix.alignment import has_contrast
 from depthmix.batch import Batch
 from depthmix.losses.base import DepthLoss, check_maps
+from depthmix.losses.draws import pick
 from depthmix.losses.windows import (
     Windows,
+    check_windows,
     compare,
     draw_rows,
-    pick_each,
     read,
     read_windows,
     span,
@@ -71,7 +72,7 @@ def random_windows(
     """
     size = (valid.shape[2], valid.shape[3])
     height, width = (span(draws[:, 1 + i], *_sides(side, sides)) for i, side in enumerate(size))
-    pixel = pick_each(valid, draws[:, 0])
+    pixel = pick(valid.flatten(1), draws[:, 0])
     row = pixel // size[1] - span(draws[:, 3], 0, height - 1)
     column = pixel % size[1] - span(draws[:, 4], 0, width - 1)
     return windows_at(row, column, height, width, size)
@@ -100,12 +101,7 @@ class RegionNormalisedLoss(DepthLoss):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if windows < 1:
-            raise ValueError(f"`windows` must be at least 1, got {windows}")
-        if pixels < LEAST:
-            raise ValueError(f"`pixels` must be at least {LEAST}, got {pixels}")
-        if not 0 < sides[0] <= sides[1] <= 1:
-            raise ValueError(f"`sides` must be rising parts in (0, 1], got {sides}")
+        check_windows(windows, sides, pixels, LEAST)
         self.windows, self.sides, self.pixels, self.seed = windows, sides, pixels, seed
 
     def forward(self, prediction: Prediction, batch: Batch, *, step: int = 0) -> Float[Tensor, " b"]:

@@ -10,7 +10,6 @@ from depthmix.batch import Batch
 from depthmix.geometry import points_at, unit
 from depthmix.losses.base import DepthLoss, Need, check_maps
 from depthmix.losses.draws import draw, pick
-from depthmix.losses.normal import true_camera
 from depthmix.masked import count_valid
 from depthmix.prediction import Prediction
 from depthmix.sample import DEPTH_KINDS, LabelKind
@@ -80,7 +79,7 @@ class VirtualNormalLoss(DepthLoss):
         """Return `virtual_normal` for the triangles of this step."""
         usable = self.usable(batch)
         draws = draw(3 * self.triplets, self.seed, step, usable.device).view(3, -1)
-        camera = true_camera(prediction, batch)
+        camera = batch.camera_or(prediction.intrinsics)
         return virtual_normal(prediction.depth, batch.target, camera, usable, draws)
 
     def supervised(self, batch: Batch) -> Bool[Tensor, " b"]:

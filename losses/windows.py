@@ -13,9 +13,9 @@ from depthmix.masked import count_valid, masked_mean
 
 __all__ = [
     "Windows",
+    "check_windows",
     "compare",
     "draw_rows",
-    "pick_each",
     "read",
     "read_windows",
     "span",
@@ -36,6 +36,20 @@ class Windows(NamedTuple):
     width: Int[Tensor, "b k"]
 
 
+def check_windows(windows: int, sides: tuple[float, float], pixels: int, least: int) -> None:
+    """Check the options that losses in windows share.
+
+    Raises:
+        ValueError: `windows` is smaller than 1, `pixels` than `least`, or `sides` not rising in (0, 1].
+    """
+    if windows < 1:
+        raise ValueError(f"`windows` must be at least 1, got {windows}")
+    if pixels < least:
+        raise ValueError(f"`pixels` must be at least {least}, got {pixels}")
+    if not 0 < sides[0] <= sides[1] <= 1:
+        raise ValueError(f"`sides` must be rising parts in (0, 1], got {sides}")
+
+
 def draw_rows(
     image: Int[Tensor, "b 3 h w"] | Float[Tensor, "b 3 h w"], count: int, seed: int, step: int
 ) -> Int[Tensor, "b n"]:
@@ -54,13 +68,6 @@ def span(
 ) -> Int[Tensor, "*n"]:
     """Turn draws into integers from `low` to `high`, both included."""
     return low + (draws * (high - low + 1) >> 32)
-
-
-def pick_each(mask: Bool[Tensor, "b 1 h w"], draws: Int[Tensor, "b k"]) -> Int[Tensor, "b k"]:
-    """Turn each draw of a row into a pixel of its mask; the last pixel where the mask is empty."""
-    running = mask.flatten(1).cumsum(1, dtype=torch.int32)
-    rank = draws * running[:, -1:] >> 32
-    return torch.searchsorted(running, (rank + 1).int()).clamp_max(running.shape[1] - 1)
 
 
 def windows_at(

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from depthmix.losses.draws import draw, pick, pick_same_id
+from depthmix.losses.draws import draw, pick
 
 CPU = torch.device("cpu")
 
@@ -44,13 +44,3 @@ def test_pick_gives_every_pixel_of_the_mask_and_no_other():
     mask = torch.tensor([[True, False, True, True], [False, False, False, True], [False] * 4])
     picked = pick(mask, draw(200, 0, 0, CPU))
     assert [sorted(set(row.tolist())) for row in picked] == [[0, 2, 3], [3], [3]]
-
-
-def test_pick_same_id_gives_two_pixels_of_one_plane():
-    ids = torch.tensor([[0, 5, 2, 5, 0, 2, 2], [0, 0, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 1, 1]])
-    first, second = pick_same_id(ids, draw(300, 0, 0, CPU), draw(300, 0, 1, CPU))
-    assert torch.equal(ids.gather(1, first), ids.gather(1, second))
-    assert set(first[0].tolist()) == {1, 2, 3, 5, 6}
-    assert set(zip(first[0].tolist(), second[0].tolist(), strict=True)) >= {(1, 3), (3, 1), (2, 6), (5, 2)}
-    assert torch.equal(first[1], second[1])
-    assert len(set(second[2].tolist())) == 7

@@ -5,11 +5,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from depthmix.losses.draws import draw
+from depthmix.losses.draws import draw, pick
 from depthmix.losses.windows import (
     compare,
     draw_rows,
-    pick_each,
     read_windows,
     span,
     spread,
@@ -78,7 +77,7 @@ def test_span_reaches_both_ends_and_nothing_else():
 def test_a_pick_is_a_pixel_of_the_rows_own_mask():
     valid = torch.rand(3, 1, 9, 8, generator=torch.Generator().manual_seed(0)) < 0.2
     valid[1] = False
-    picked = pick_each(valid, draw_rows(torch.zeros(3, 3, 9, 8), 500, 0, 0))
+    picked = pick(valid.flatten(1), draw_rows(torch.zeros(3, 3, 9, 8), 500, 0, 0))
     chosen = torch.zeros_like(valid).flatten(1).scatter(1, picked, True)
     assert torch.equal(chosen[[0, 2]], valid.flatten(1)[[0, 2]])
     assert picked[1].unique().tolist() == [71]
