@@ -2,13 +2,12 @@
 
 One rendered room and a prediction with known faults: all of it 25 % too far, the left wall bent, the edges in
 the right half blurred. For each loss the picture shows its gradient at the prediction: orange where a step
-against the gradient would bring the surface nearer, blue where it would push it away.
+against the gradient would bring the surface nearer, purple where it would push it away.
 """
 
 import math
 import tempfile
 from dataclasses import replace
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,6 @@ import torch
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
@@ -52,10 +50,8 @@ def main() -> None:
         value, pull = gradient_at(loss, batch if loss.bears(batch).all() else _without_depth(batch), y)
         axis.imshow(_signed(pull), cmap="PuOr", vmin=-1, vmax=1)
         axis.set_title(f"{name.removesuffix('Loss')}  {value:.3f}", fontsize=9)
-    out = Path(__file__).parent / "images" / "losses.png"
-    buffer = BytesIO()
-    figure.savefig(buffer)
-    Image.open(buffer).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(out, optimize=True)
+    out = Path(__file__).parent / "images" / "losses.jpg"
+    figure.savefig(out, pil_kwargs={"quality": 85})
 
 
 def _without_depth(batch: Batch) -> Batch:
@@ -127,7 +123,7 @@ def _draw_inputs(axes: list[Axes], sample: Sample, batch: Batch, y: Float[Tensor
         else:
             axis.imshow(panel)
         axis.set_title(title, fontsize=9)
-    axes[4].text(0.02, 0.5, "gradients below:\norange: too far\nblue: too near", fontsize=9, va="center")
+    axes[4].text(0.02, 0.5, "gradients below:\norange: too far\npurple: too near", fontsize=9, va="center")
 
 
 def _signed(pull: Float[Tensor, "h w"]) -> np.ndarray:
