@@ -13,7 +13,10 @@ export OMP_NUM_THREADS ?= 1
 OAK := .cache/stereodemo-0.7-py3-none-any.whl
 OAK_SHA256 := effd07da657295e834aa1b0c89cc962e953d66b506a75365ad32a1114f2389ec
 
-.PHONY: demo test test-all lint types layers format notebooks setup first-look loss-costs clean
+# What open3d's wheel expects from the system; the names are those of Debian and Ubuntu.
+LIBRARIES := libegl1 libgl1 libx11-6 libusb-1.0-0
+
+.PHONY: demo test test-all lint types layers format notebooks setup first-look loss-costs mixture-costs libraries clean
 
 demo: $(READY) $(OAK)  ## raw data of four qualities -> one mixed training -> evaluation -> report.html
 	$(BIN)/depthmix demo $(DEMO) --preset $(DEMO_PRESET) --oak $(OAK)
@@ -47,13 +50,24 @@ first-look: $(READY) $(OAK)  ## three recipes, three seeds, 3 200 steps each; ab
 loss-costs: $(READY)  ## what every loss costs: time, operations, memory; a few minutes on one core
 	$(BIN)/python benchmarks/losses.py
 
+mixture-costs: $(READY)  ## what it costs to say which sample comes next; a minute on one core
+	$(BIN)/python benchmarks/mixture.py
+
 setup: $(READY) $(OAK)
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt Makefile
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install -q -c constraints.txt torch
 	$(PIP) install -q -c constraints.txt -e '.[dev]'
+	$(BIN)/python -c 'import open3d' 2>/dev/null || $(MAKE) libraries
 	touch $@
+
+libraries:  ## the system libraries of open3d, on Debian and Ubuntu
+	@command -v apt-get >/dev/null || { echo 'open3d does not import: install what Debian calls $(LIBRARIES)'; exit 1; }
+	@test "$$(id -u)" = 0 || command -v sudo >/dev/null || { echo 'as root: apt-get install $(LIBRARIES)'; exit 1; }
+	if [ "$$(id -u)" != 0 ]; then become=sudo; fi; \
+	$$become apt-get update -q && $$become apt-get install -q -y --no-install-recommends $(LIBRARIES)
+	$(BIN)/python -c 'import open3d'
 
 $(OAK):
 	mkdir -p $(@D)

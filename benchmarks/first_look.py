@@ -11,6 +11,7 @@ Recipes:
 
 Usage:
     python benchmarks/first_look.py                  # about an hour on two idle cores; finished runs are kept
+    python benchmarks/first_look.py --net lite       # a pretrained encoder, frozen; longer
     python benchmarks/first_look.py --steps 60 --seeds 0 --preset tiny --folder /tmp/look   # a smoke test
 """
 
@@ -42,7 +43,7 @@ from depthmix.cli.prepare import prepare_with_bar
 from depthmix.cli.progress import bar
 from depthmix.data import MixData, SourceSpec
 from depthmix.metrics import DepthMetrics, EvaluationSet
-from depthmix.models import LightDepthNet
+from depthmix.models import LightDepthNet, LiteDepthNet
 from depthmix.objective import Term
 from depthmix.prediction import Prediction
 from depthmix.sample import Intrinsics, LabelKind, Quality, Sample
@@ -55,6 +56,7 @@ from depthmix.trained import neutral_camera
 
 ROOT = Path(__file__).parents[1]
 RECIPES = ("quality_aware", "ssi_everywhere", "naive")
+NETS: dict[str, type[nn.Module]] = {"light": LightDepthNet, "lite": LiteDepthNet}  # from scratch; pretrained
 HEIGHT, WIDTH = 48, 64
 STORED = (60, 80)
 FOCAL = 60.0
@@ -70,17 +72,17 @@ def main() -> None:
         _run_one(options, prepared)
         return
     _make(options, prepared)
-    wanted = [(recipe, seed) for seed in options.seeds for recipe in RECIPES]
+    wanted = [(recipe, seed) for seed in options.seeds for recipe in options.recipes]
     missing = [run for run in wanted if not _result(options, *run).exists()]
     print(f"{len(wanted)} runs, {len(missing)} to do", flush=True)
     with ThreadPoolExecutor(options.jobs) as pool:
         list(pool.map(lambda run: _spawn(options, *run), missing))
     _result(options, "ramp", 0).write_text(json.dumps(_ramp(prepared)))
     rows = list(_summary(options))
-    (options.folder / "first_look.json").write_text(
-        json.dumps({"steps": options.steps, "rows": rows}, indent=1)
+    (options.folder / f"first_look_{options.net}.json").write_text(
+        json.dumps({"net": options.net, "steps": options.steps, "rows": rows}, indent=1)
     )
-    with (options.folder / "first_look.csv").open("w", newline="") as file:
+    with (options.folder / f"first_look_{options.net}.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
@@ -94,6 +96,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=3200)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side, one thread each")
+    parser.add_argument("--net", choices=list(NETS), default="light")
+    parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
     parser.add_argument("--one", nargs=2, metavar=("RECIPE", "SEED"), help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -168,13 +172,13 @@ def _values(folder: Path) -> Float[np.ndarray, " n"]:
 
 
 def _result(options: argparse.Namespace, recipe: str, seed: int) -> Path:
-    return options.folder / f"{recipe}-{seed}-{options.steps}-{_digest()}.json"
+    return options.folder / f"{recipe}-{seed}-{options.steps}-{_digest(options.net)}.json"
 
 
 @cache
-def _digest() -> str:
+def _digest(net: str) -> str:
     """Tell runs of other settings apart, so that none of them passes for a finished one."""
-    settings = (recipe_file("quality_aware").read_text(), repr(LightDepthNet()), (HEIGHT, WIDTH, BATCH, RATE))
+    settings = (recipe_file("quality_aware").read_text(), repr(NETS[net]()), (HEIGHT, WIDTH, BATCH, RATE))
     return sha256(repr(settings).encode()).hexdigest()[:8]
 
 
@@ -182,6 +186,7 @@ def _spawn(options: argparse.Namespace, recipe: str, seed: int) -> None:
     started = time.monotonic()
     command = [sys.executable, __file__, "--one", recipe, str(seed)]
     command += ["--folder", str(options.folder), "--steps", str(options.steps), "--preset", options.preset]
+    command += ["--net", options.net]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -205,7 +210,7 @@ def _run_one(options: argparse.Namespace, prepared: Path) -> None:
         workers=0,
         seed=seed,
     )
-    task = DepthTask(LightDepthNet(), terms, focal_canonical=FOCAL, learning_rate=RATE)
+    task = DepthTask(NETS[options.net](), terms, focal_canonical=FOCAL, learning_rate=RATE)
     trainer = Trainer(
         max_epochs=1,
         accelerator="cpu",
@@ -332,7 +337,7 @@ def _ramp(prepared: Path) -> dict[str, object]:
 
 
 def _summary(options: argparse.Namespace) -> Iterator[dict[str, object]]:
-    for recipe in (*RECIPES, "ramp"):
+    for recipe in (*options.recipes, "ramp"):
         seeds = [0] if recipe == "ramp" else options.seeds
         runs = [json.loads(_result(options, recipe, seed).read_text())["rows"] for seed in seeds]
         for rows in zip(*runs, strict=True):

@@ -170,11 +170,11 @@ def _plane_map(rows: int, h: int, w: int, planes: int) -> Tensor:
 def _measure(name: str, batch: Batch, log_canonical: Tensor, options: argparse.Namespace) -> Row:
     parts = [_make(part) for part in (MIXED_PARTS if name == MIXED else (name,))]
     times, multiples, floor_bytes = [], [], _floor_bytes(batch, log_canonical)
-    _run(parts, batch, log_canonical)
+    _run(parts, batch, _predict(parts, batch, log_canonical))
     for _ in range(options.rounds):
-        floor = _floor_seconds(floor_bytes)
+        floor, prediction = _floor_seconds(floor_bytes), _predict(parts, batch, log_canonical)
         started = time.process_time()
-        _run(parts, batch, log_canonical)
+        _run(parts, batch, prediction)
         times.append(time.process_time() - started)
         multiples.append(times[-1] / floor)
     compile_it = options.compiled or name in COMPILED_GOALS
@@ -193,12 +193,16 @@ def _make(name: str) -> DepthLoss:
     return loss
 
 
-def _run(parts: Sequence[Any], batch: Batch, log_canonical: Tensor) -> None:
+def _predict(parts: Sequence[Any], batch: Batch, log_canonical: Tensor) -> Prediction:
+    """Make leaves without a gradient: they are inputs, so neither their time nor their memory counts."""
     leaf = log_canonical.detach().requires_grad_()
     heads = (
         [torch.zeros_like(leaf).requires_grad_() for _ in range(2)] if _needs_heads(parts) else [None, None]
     )
-    prediction = Prediction(leaf, batch.intrinsics, FOCAL, *heads)
+    return Prediction(leaf, batch.intrinsics, FOCAL, *heads)
+
+
+def _run(parts: Sequence[Any], batch: Batch, prediction: Prediction) -> None:
     for part in parts:
         part(prediction, batch, step=1).sum().backward()
 
@@ -230,12 +234,13 @@ def _compiled(
 ) -> float:
     torch._dynamo.reset()
     compiled = [torch.compile(part, fullgraph=True) for part in parts]
-    _run(compiled, batch, log_canonical)
+    _run(compiled, batch, _predict(parts, batch, log_canonical))
     multiples = []
     for _ in range(options.rounds):
         floor = _floor_seconds(_floor_bytes(batch, log_canonical))
+        prediction = _predict(parts, batch, log_canonical)
         started = time.process_time()
-        _run(compiled, batch, log_canonical)
+        _run(compiled, batch, prediction)
         multiples.append((time.process_time() - started) / floor)
     return statistics.median(multiples)
 
@@ -243,9 +248,10 @@ def _compiled(
 def _counts(parts: Sequence[DepthLoss]) -> tuple[list[int], int]:
     found, waits = [], 0
     for rows, planes, holes in ((2, 1, 0.04), (8, 12, 0.04), (32, 40, 0.04), (2, 40, 0.99), (2, 1, 1.0)):
-        inputs = make_inputs(rows, SMALL, planes, holes)
+        batch, log_canonical = make_inputs(rows, SMALL, planes, holes)
+        prediction = _predict(parts, batch, log_canonical)
         with _Counter() as counter:
-            _run(parts, *inputs)
+            _run(parts, batch, prediction)
         found.append(counter.operations)
         waits = max(waits, counter.waits)
     return sorted(set(found)), waits
@@ -266,8 +272,9 @@ class _Counter(TorchDispatchMode):
 
 def _peak(parts: Sequence[DepthLoss], batch: Batch, log_canonical: Tensor) -> float:
     """Return the most memory alive at once above that of the inputs, in MB of 10^6 bytes."""
+    prediction = _predict(parts, batch, log_canonical)
     with _Memory() as memory:
-        _run(parts, batch, log_canonical)
+        _run(parts, batch, prediction)
     return memory.peak / 1e6
 
 

@@ -1,7 +1,7 @@
 """Feed prepared sources to Lightning: mixed and reproducible for training, whole for evaluation."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ from lightning.pytorch.trainer.states import TrainerFn
 from depthmix.augment import AugmentOptions
 from depthmix.errors import ConfigError
 from depthmix.loader import MixDataset, ResumableLoader, SampleLoader, WholeDataset, must_be_same_order
-from depthmix.mixture import MixturePlan, MixtureSampler
+from depthmix.mixture import MixturePlan, MixtureSampler, Phase
+from depthmix.sample import Quality
 from depthmix.sources.base import SourceCard
 from depthmix.store import ShardSet
 
@@ -40,6 +41,10 @@ class MixData(LightningDataModule):
     Args:
         root: folder of the prepared sources.
         sources: name of each training source, with its weight and perhaps its path.
+        temperature: weights are multiplied by the number of samples to this power: 0 leaves them alone, 1
+            draws every sample of sources of one weight equally often.
+        least: samples of a quality (WEAK, LOW, MIDDLE, HIGH) that every batch holds at least.
+        curriculum: other weights from given steps on, counted over all epochs.
         batch_size: samples per step, over all processes together.
         steps_per_epoch: training batches per epoch.
         augment: size and variation of the training images.
@@ -65,6 +70,9 @@ class MixData(LightningDataModule):
         val_limit: int | None = None,
         workers: int = 2,
         seed: int = 0,
+        temperature: float = 0.0,
+        least: dict[str, int] | None = None,
+        curriculum: list[Phase] | None = None,
     ) -> None:
         super().__init__()
         self.root, self.sources = Path(root), sources
@@ -72,10 +80,16 @@ class MixData(LightningDataModule):
         self.augment = augment
         self.val_sources, self.test_sources, self.val_limit = val_sources or {}, test_sources or {}, val_limit
         self.workers, self.seed = workers, seed
-        for name, least in {"batch_size": 1, "workers": 0, "val_limit": 1}.items():
+        self.temperature, self.least, self.curriculum = temperature, least or {}, curriculum or []
+        for name, lowest in {"batch_size": 1, "workers": 0, "val_limit": 1}.items():
             value = getattr(self, name)
-            if value is not None and value < least:
-                raise ConfigError(f"must be at least {least}, got {value}", field=f"data.{name}")
+            if value is not None and value < lowest:
+                raise ConfigError(f"must be at least {lowest}, got {value}", field=f"data.{name}")
+        if not 0 <= temperature <= 1:
+            raise ConfigError(f"must be in [0, 1], got {temperature}", field="data.temperature")
+        if unknown := sorted(set(self.least) - {quality.name for quality in Quality}):
+            field = f"data.least.{unknown[0]}"
+            raise ConfigError("no such quality", field=field, hint="one of WEAK, LOW, MIDDLE, HIGH")
 
     @property
     def source_names(self) -> list[str]:
@@ -126,14 +140,28 @@ class MixData(LightningDataModule):
     def plan(self) -> MixturePlan:
         """The order of all training batches."""
         sizes = {name: len(shards) for name, shards in self.train_sets.items()}
-        weights = {name: spec.weight for name, spec in self.sources.items()}
-        return MixturePlan(sizes, weights, self.batch_size, self.seed)
+        # A power of 0 is 1 exactly, so plain weights stay the decimals that the user wrote.
+        factors = {name: float(size) ** self.temperature for name, size in sizes.items()}
+        weights = {name: spec.weight * factors[name] for name, spec in self.sources.items()}
+        phases = [
+            Phase(
+                phase.step, {name: weight * factors.get(name, 1.0) for name, weight in phase.weights.items()}
+            )
+            for phase in self.curriculum
+        ]
+        tiers = {name: card.quality.name for name, card in self.cards.items()} if self.least else None
+        return MixturePlan(sizes, weights, self.batch_size, self.seed, tiers, self.least or None, phases)
 
     @property
     def identity(self) -> dict[str, object]:
-        """Everything that the order of training samples depends on, as plain values."""
+        """Everything that the order and the pixels of training samples depend on, as plain values."""
         prints = {name: str(shards.info["fingerprint"]) for name, shards in self.train_sets.items()}
-        return {**self.plan.describe(), "steps_per_epoch": self.steps_per_epoch, "data": prints}
+        return {
+            **self.plan.describe(),
+            "steps_per_epoch": self.steps_per_epoch,
+            "data": prints,
+            "augment": asdict(self.augment),
+        }
 
     def state_dict(self) -> dict[str, Any]:
         """Return what every checkpoint remembers of the mix."""

@@ -10,6 +10,7 @@ from torch.autograd.function import once_differentiable
 __all__ = [
     "at_least_float32",
     "count_valid",
+    "full_median",
     "masked_mad",
     "masked_mean",
     "masked_median",
@@ -63,6 +64,13 @@ def masked_median(x: Float[Tensor, "b *shape"], valid: Bool[Tensor, "b *shape"])
     with torch.no_grad():
         lower, upper = middle_values(_fill(x, valid, torch.nan), count_valid(valid))
     return _Middle.apply(x, valid, lower, upper)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def full_median(x: Float[Tensor, "b *shape"]) -> Float[Tensor, " b"]:
+    """Take the median of all pixels of each row as `masked_median` does; no gradient flows through it."""
+    values = at_least_float32(x.detach()).flatten(1)
+    count = torch.full((values.shape[0],), values.shape[1], device=values.device)
+    return torch.stack(middle_values(values, count)).mean(0)
 
 
 def masked_weighted_median(
@@ -157,7 +165,8 @@ def middle_values(
     # On a GPU nanmedian runs one block per row and is refused in deterministic mode; on a CPU it is six
     # times faster than sorting.
     lower, upper = (_middle_by_sorting if values.is_cuda else _middle_by_selection)(values, count)
-    return torch.where(count > 0, lower, 0), torch.where(count > 0, upper, 0)
+    some = count > 0
+    return torch.where(some, lower, 0), torch.where(some, upper, 0)
 
 
 def add_to_middle(
@@ -168,10 +177,11 @@ def add_to_middle(
     upper: Float[Tensor, " b"],
 ) -> Float[Tensor, "b n"]:
     """Add the gradient of a row's median to `base` in place: half to all that equal `lower`, half `upper`."""
+    half = gradient / 2
     for middle in (lower, upper):
         ties = values == middle[:, None]
-        share = gradient / (2 * count_valid(ties).clamp_min(1))
-        base.add_(torch.where(ties, share[:, None], 0))
+        share = half / ties.sum(1, dtype=torch.int32).clamp_min_(1)
+        base.addcmul_(ties, share[:, None])
     return base
 
 
@@ -186,4 +196,4 @@ def _middle_by_selection(values: Float[Tensor, "b n"], count: Int[Tensor, " b"])
     above = values > lower[:, None]
     following = torch.where(above, values, torch.inf).amin(1)
     # The upper one is another value only if half of all lie above the lower one.
-    return lower, torch.where((2 * count_valid(above) == count) & (count > 0), following, lower)
+    return lower, torch.where(2 * above.sum(1, dtype=torch.int32) == count, following, lower)

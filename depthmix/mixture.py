@@ -1,24 +1,24 @@
 """Which sample comes next: a pure function of sizes, weights, seed and step, without any state."""
 
 import hashlib
-import heapq
 import json
 import math
 import re
-from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property, lru_cache
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Int64, UInt64
 
 from depthmix.errors import ConfigError
+from depthmix.shuffle import first_keys, keys_of, permute, permute_all, scramble, scramble_all
+from depthmix.turns import Turns, quanta_of
 
-__all__ = ["MixturePlan", "MixtureSampler", "Slot", "permute", "proportionate_turns"]
+__all__ = ["MixturePlan", "MixtureSampler", "Phase", "Slot"]
 
-# Shares are multiples of 1/this at the finest, so that the turns of all sources fit into one short table.
-FINEST_SHARE = 1 << 16
-ROUNDS = 6
-_WORD = (1 << 64) - 1
+BLOCK = 1 << 16  # samples that the sampler works out at once: 30 ms, 1.5 MB
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -31,6 +31,19 @@ class Slot:
 
 
 @dataclass(frozen=True)
+class Phase:
+    """Change weights from one step on.
+
+    Args:
+        step: first step of the phase, over all epochs.
+        weights: of the sources that change; 0 leaves one out. The others keep theirs.
+    """
+
+    step: int
+    weights: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class MixturePlan:
     """Decide which samples make up each global batch.
 
@@ -39,14 +52,19 @@ class MixturePlan:
         weights: relative share of each source in every batch; only ratios matter.
         batch_size: samples per step, over all ranks together.
         seed: of all shuffling.
+        tiers: the tier of each source, where `least` is given.
+        least: samples of a tier that every batch holds at least; the other sources share what is left so that
+            the weights hold as far as they can.
+        curriculum: other weights from given steps on.
 
     Convention: shares are the weights over their sum. After any number of batches the count of each source
-    differs from its share by less than one sample, and a source is seen whole before any of its samples
-    comes again. Shares whose common denominator exceeds 65536 are rounded to 1/65536 first;
-    `expected_share` says what is used. The order in which sources are listed does not matter.
+    differs from its share by less than one sample (with `least`, or behind a change of weights, by less than
+    two), and a source is seen whole before any of its samples comes again. Shares whose common denominator
+    exceeds 65536 are rounded to 1/65536 first; `expected_share` says what is used. The order in which sources
+    are listed does not matter.
 
     Raises:
-        ConfigError: no source, an empty source, a bad name, weight, batch size or seed.
+        ConfigError: no source, an empty source, a bad name, weight, batch size, seed, tier or phase.
 
     Example:
         >>> plan = MixturePlan({"web": 10, "kitti": 5}, {"web": 2, "kitti": 1}, batch_size=3, seed=0)
@@ -58,16 +76,20 @@ class MixturePlan:
     weights: Mapping[str, float]
     batch_size: int
     seed: int = 0
+    tiers: Mapping[str, str] | None = None
+    least: Mapping[str, int] | None = None
+    curriculum: Sequence[Phase] = ()
 
     def __post_init__(self) -> None:
-        _check_sources(self.sizes, self.weights)
+        _check_sources(self.sizes, self.weights, self.curriculum)
         if self.batch_size < 1:
             raise ConfigError(f"must be at least 1, got {self.batch_size}", field="batch_size")
         if self.seed < 0:
             raise ConfigError(f"must not be negative, got {self.seed}", field="seed")
         for field in ("sizes", "weights"):
             object.__setattr__(self, field, dict(sorted(getattr(self, field).items())))
-        _quanta(self.weights)
+        _check_least(self.least or {}, self.tiers or {}, self.batch_size)
+        assert self._phases
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -76,24 +98,45 @@ class MixturePlan:
 
     def batch(self, step: int) -> list[Slot]:
         """List the samples of one global batch, in the order in which they are laid into it."""
-        quanta = _quanta(self.weights)
-        turns, places = proportionate_turns(quanta)
+        phase, start, had = self._phase(step)
         seen: dict[int, int] = {}
         slots = []
-        for turn in range(step * self.batch_size, (step + 1) * self.batch_size):
-            rounds, place = divmod(turn, len(turns))
-            k = turns[place]
+        for k in (k for turns in phase for k in turns.of_step(step - start)):
             if k not in seen:
-                seen[k] = rounds * quanta[k] + bisect_left(places[k], place)
+                seen[k] = had[k] + sum(turns.had(k, step - start) for turns in phase)
             slots.append(self._slot(k, seen[k]))
             seen[k] += 1
-        key = _keys("batch", self.seed, step)[0]
-        return [slots[i] for i in sorted(range(len(slots)), key=lambda i: _mix(key + i))]
+        key = keys_of("batch", self.seed, step)[0]
+        return [slots[i] for i in sorted(range(len(slots)), key=lambda i: scramble(key + i))]
 
-    def expected_share(self) -> dict[str, float]:
-        """Return the part of all samples that each source gets."""
-        quanta = _quanta(self.weights)
-        return {name: quantum / sum(quanta) for name, quantum in zip(self.names, quanta, strict=True)}
+    def block(self, first: int, last: int) -> Int64[np.ndarray, "s b 3"]:
+        """List the samples of the batches `first` .. `last` - 1 as numbers: source in `names`, index, epoch.
+
+        What `batch` says, computed for many steps at once.
+        """
+        parts = []
+        while first < last:
+            end = min([last, *(start for start, _, _ in self._phases if start > first)])
+            parts.append(self._block(first, end))
+            first = end
+        return np.concatenate(parts) if parts else np.zeros((0, self.batch_size, 3), np.int64)
+
+    def expected_share(self, step: int = 0) -> dict[str, float]:
+        """Return the part of all samples that each source gets, in the phase that holds `step`."""
+        phase, _, _ = self._phase(step)
+        shares = [
+            sum((turns.shares[k] * turns.per_step for turns in phase), Fraction()) / self.batch_size
+            for k in range(len(self.names))
+        ]
+        return {name: float(share) for name, share in zip(self.names, shares, strict=True)}
+
+    def drawn(self, steps: int) -> dict[str, int]:
+        """Return how many samples of each source the first `steps` batches hold."""
+        phase, start, had = self._phase(max(steps - 1, 0))
+        counts = [
+            before + sum(turns.had(k, steps - start) for turns in phase) for k, before in enumerate(had)
+        ]
+        return dict(zip(self.names, counts, strict=True))
 
     def describe(self) -> dict[str, object]:
         """Return everything that the order depends on, as plain values."""
@@ -103,16 +146,72 @@ class MixturePlan:
             "batch_size": self.batch_size,
             "seed": self.seed,
         }
-        return {"order": 1, **plan}  # raised when another version of this file gives another order
+        more: dict[str, object] = {}
+        if self.least:
+            more["least"] = dict(sorted(self.least.items()))
+            more["tiers"] = dict(sorted((self.tiers or {}).items()))
+        if self.curriculum:
+            more["curriculum"] = {
+                str(phase.step): dict(sorted(phase.weights.items())) for phase in self.curriculum
+            }
+        return {"order": 1, **plan, **more}  # raised when another version of this file gives another order
 
     def fingerprint(self) -> str:
         """Hash `describe`: two plans with one fingerprint give one order."""
         return hashlib.sha256(json.dumps(self.describe(), sort_keys=True).encode()).hexdigest()
 
+    @cached_property
+    def _phases(self) -> list[tuple[int, list[Turns], list[int]]]:
+        """First step of each phase, who takes turns in it, and how often each source was seen before it."""
+        weights = dict(self.weights)
+        phases: list[tuple[int, list[Turns], list[int]]] = []
+        had = [0] * len(self.names)
+        for step, changed in [(0, weights), *((phase.step, phase.weights) for phase in self.curriculum)]:
+            if phases:
+                start, turns, _ = phases[-1]
+                had = [before + sum(t.had(k, step - start) for t in turns) for k, before in enumerate(had)]
+            weights = {**weights, **changed}
+            exact = {name: _fraction(weights[name]) for name in self.names}
+            phases.append((step, _turns(exact, self.tiers or {}, self.least or {}, self.batch_size), had))
+        return phases
+
+    def _phase(self, step: int) -> tuple[list[Turns], int, list[int]]:
+        start, turns, had = next(phase for phase in reversed(self._phases) if phase[0] <= step)
+        return turns, start, had
+
     def _slot(self, k: int, ordinal: int) -> Slot:
         name = self.names[k]
         epoch, position = divmod(ordinal, self.sizes[name])
-        return Slot(name, permute(position, self.sizes[name], _keys(name, self.seed, epoch)), epoch)
+        return Slot(name, permute(position, self.sizes[name], keys_of(name, self.seed, epoch)), epoch)
+
+    def _block(self, first: int, last: int) -> Int64[np.ndarray, "s b 3"]:
+        phase, start, had = self._phase(first)
+        sources = np.concatenate([turns.of_steps(first - start, last - start) for turns in phase], axis=1)
+        k = sources.ravel()
+        # How many turns of its source came before in this block: stable sorting keeps them in order.
+        by_source = np.argsort(k, kind="stable")
+        counts = np.bincount(k, minlength=len(self.names))
+        times = np.empty_like(k)
+        times[by_source] = np.arange(len(k)) - np.repeat(np.cumsum(counts) - counts, counts)
+        seen = [had[j] + sum(turns.had(j, first - start) for turns in phase) for j in range(len(self.names))]
+        sizes = np.array(list(self.sizes.values()), np.int64)[k]
+        epochs, positions = np.divmod(np.array(seen, np.int64)[k] + times, sizes)
+        indices = permute_all(positions, sizes, self._keys_of_all(k, epochs))
+        block = np.stack([k, indices, epochs], axis=1).reshape(*sources.shape, 3)
+        keys = first_keys("batch", self.seed, range(first, last))
+        order = np.argsort(scramble_all(keys[:, None] + np.arange(self.batch_size, dtype=np.uint64)), axis=1)
+        found: Int64[np.ndarray, "s b 3"] = np.take_along_axis(block, order[..., None], axis=1)
+        return found
+
+    def _keys_of_all(
+        self, sources: Int64[np.ndarray, " n"], epochs: Int64[np.ndarray, " n"]
+    ) -> UInt64[np.ndarray, "n r"]:
+        """Return the keys of the order that each sample belongs to."""
+        orders, which = np.unique(epochs * len(self.names) + sources, return_inverse=True)
+        named = [divmod(order, len(self.names)) for order in orders.tolist()]
+        keys = np.array([keys_of(self.names[k], self.seed, epoch) for epoch, k in named], np.uint64)
+        found: UInt64[np.ndarray, "n r"] = keys[which]
+        return found
 
 
 class MixtureSampler:
@@ -152,59 +251,53 @@ class MixtureSampler:
         """Yield the batches from `start` on, and begin at 0 again the next time."""
         first, self.start = self.start, 0
         base = self.epoch * self.steps_per_epoch
-        for step in range(base + first, base + self.steps_per_epoch):
-            yield self.plan.batch(step)[self.rank :: self.world]
+        steps = max(1, BLOCK // self.plan.batch_size)
+        for begin in range(base + first, base + self.steps_per_epoch, steps):
+            block = self.plan.block(begin, min(begin + steps, base + self.steps_per_epoch))
+            for batch in block[:, self.rank :: self.world].tolist():
+                yield [Slot(self.plan.names[k], index, epoch) for k, index, epoch in batch]
 
 
-def permute(position: int, size: int, keys: Sequence[int]) -> int:
-    """Map `position` to its place in a random order of 0..size-1, without storing the order.
-
-    A Feistel network permutes the next power of four, at least 64 because smaller ones shuffle poorly;
-    results outside the range are sent through again until they fall inside, which leaves a permutation.
-
-    Reference: Black and Rogaway, Ciphers with arbitrary finite domains (CT-RSA 2002), cycle walking.
-    """
-    half = max(3, ((size - 1).bit_length() + 1) // 2)
-    mask = (1 << half) - 1
-    while True:
-        left, right = position >> half, position & mask
-        for key in keys:
-            left, right = right, left ^ (_mix(right ^ key) & mask)
-        position = left << half | right
-        if position < size:
-            return position
+def _fraction(weight: float) -> Fraction:
+    # repr gives the decimals that the user wrote: 0.1 means 1/10, not the nearest binary fraction.
+    return Fraction(repr(float(weight)))
 
 
-@lru_cache(maxsize=16)
-def proportionate_turns(quanta: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
-    """Lay out sum(quanta) turns so that source k has had quanta[k] / sum(quanta) of every prefix, +/- < 1.
-
-    The j-th turn of a source may come once its fair share exceeds j - 1 and must come before it passes
-    j; among the sources that may, the one that must first goes first. Repeating the layout keeps the bound.
-
-    Returns:
-        The source of each turn, and the turns of each source.
-
-    Reference: Baruah et al., Proportionate progress (Algorithmica 1996), for one processor.
-    """
-    total = sum(quanta)
-    may: list[list[int]] = [[] for _ in range(total + 1)]
-    may[0] = list(range(len(quanta)))
-    ready: list[tuple[int, int]] = []
-    places: list[list[int]] = [[] for _ in quanta]
-    turns = []
-    for turn in range(total):
-        for k in may[turn]:
-            must = -(-(len(places[k]) + 1) * total // quanta[k])
-            heapq.heappush(ready, (must, k))
-        k = heapq.heappop(ready)[1]
-        turns.append(k)
-        places[k].append(turn)
-        may[min(max(len(places[k]) * total // quanta[k], turn + 1), total)].append(k)
-    return tuple(turns), tuple(map(tuple, places))
+def _turns(
+    weights: Mapping[str, Fraction], tiers: Mapping[str, str], least: Mapping[str, int], batch_size: int
+) -> list[Turns]:
+    """Say who takes turns in each batch: tiers with places of their own first, then all for what is left."""
+    everything = quanta_of(weights)
+    total = sum(weights.values())
+    left = {name: weight / total * batch_size for name, weight in weights.items()}
+    found = []
+    for tier, count in sorted(least.items()):
+        own = {name: weight if tiers.get(name) == tier else Fraction() for name, weight in weights.items()}
+        if count and not any(own.values()):
+            reason = f"no source with a weight is of this tier, but {count} samples of every batch must be"
+            raise ConfigError(reason, field=f"least.{tier}", hint="add such a source, or ask for none")
+        if count:
+            found.append(Turns(quanta_of(own, strict=False), count))
+            share = sum(own.values())
+            left = {name: max(rest - count * own[name] / share, Fraction()) for name, rest in left.items()}
+    rest = batch_size - sum(turns.per_step for turns in found)
+    if rest:
+        found.append(Turns(quanta_of(left, strict=False) if found else everything, rest))
+    return found
 
 
-def _check_sources(sizes: Mapping[str, int], weights: Mapping[str, float]) -> None:
+def _check_least(least: Mapping[str, int], tiers: Mapping[str, str], batch_size: int) -> None:
+    for tier, count in least.items():
+        if count < 0:
+            raise ConfigError(f"must not be negative, got {count}", field=f"least.{tier}")
+    if sum(least.values()) > batch_size:
+        reason = f"{sum(least.values())} samples do not fit into batches of {batch_size}"
+        raise ConfigError(reason, field="least", hint="ask for fewer, or raise batch_size")
+
+
+def _check_sources(
+    sizes: Mapping[str, int], weights: Mapping[str, float], curriculum: Sequence[Phase]
+) -> None:
     if not sizes:
         raise ConfigError("the mix has no source", field="sources", hint="name at least one prepared source")
     if unpaired := sorted(set(sizes) ^ set(weights)):
@@ -215,43 +308,27 @@ def _check_sources(sizes: Mapping[str, int], weights: Mapping[str, float]) -> No
             raise ConfigError("a name holds letters, digits, _ and - only", field=field, hint="rename it")
         if size < 1:
             raise ConfigError("has no samples", field=field, hint="prepare it again, or leave it out")
-        if not (math.isfinite(weights[name]) and weights[name] > 0):
+        used = any(phase.weights.get(name, 0) > 0 for phase in curriculum)
+        if not (math.isfinite(weights[name]) and (weights[name] > 0 or (used and weights[name] == 0))):
             reason = f"must be positive and finite, got {weights[name]}"
             raise ConfigError(reason, field=f"{field}.weight", hint="leave the source out instead of 0")
+    _check_curriculum(weights, curriculum)
 
 
-def _quanta(weights: Mapping[str, float]) -> tuple[int, ...]:
-    """Write the shares as whole numbers: exactly where a short table can, else by largest remainders."""
-    return _rounded_quanta(tuple(weights.items()))
-
-
-@lru_cache(maxsize=16)
-def _rounded_quanta(weights: tuple[tuple[str, float], ...]) -> tuple[int, ...]:
-    # repr gives the decimals that the user wrote: 0.1 means 1/10, not the nearest binary fraction.
-    exact = [Fraction(repr(float(weight))) for _, weight in weights]
-    shares = [weight / sum(exact) for weight in exact]
-    common = math.lcm(*(share.denominator for share in shares))
-    total = min(common, FINEST_SHARE)
-    quanta = [math.floor(share * total) for share in shares]
-    by_remainder = sorted(range(len(shares)), key=lambda k: quanta[k] - shares[k] * total)
-    for k in by_remainder[: total - sum(quanta)]:
-        quanta[k] += 1
-    if 0 in quanta:
-        name, weight = weights[quanta.index(0)]
-        reason = f"{weight:g} is less than 1/{FINEST_SHARE} of all weights"
-        raise ConfigError(reason, field=f"sources.{name}.weight", hint="raise it, or leave the source out")
-    return tuple(quanta)
-
-
-@lru_cache(maxsize=4096)
-def _keys(name: str, seed: int, epoch: int) -> tuple[int, ...]:
-    digest = hashlib.blake2b(f"{name}/{seed}/{epoch}".encode(), digest_size=8 * ROUNDS).digest()
-    return tuple(int.from_bytes(digest[8 * i : 8 * i + 8], "little") for i in range(ROUNDS))
-
-
-def _mix(value: int) -> int:
-    """Scramble 64 bits (the finaliser of SplitMix64, Steele et al. 2014)."""
-    value &= _WORD
-    value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9 & _WORD
-    value = (value ^ (value >> 27)) * 0x94D049BB133111EB & _WORD
-    return value ^ (value >> 31)
+def _check_curriculum(weights: Mapping[str, float], curriculum: Sequence[Phase]) -> None:
+    before, now = 0, dict(weights)
+    if not any(now.values()):
+        raise ConfigError("no source has a weight at the first step", field="sources")
+    for number, phase in enumerate(curriculum):
+        field = f"curriculum.{number}"
+        if phase.step <= before:
+            raise ConfigError(f"must come after step {before}, got {phase.step}", field=f"{field}.step")
+        for name, weight in phase.weights.items():
+            if name not in weights:
+                raise ConfigError("no such source in the mix", field=f"{field}.weights.{name}")
+            if not (math.isfinite(weight) and weight >= 0):
+                reason = f"must be finite and not negative, got {weight}"
+                raise ConfigError(reason, field=f"{field}.weights.{name}")
+        before, now = phase.step, {**now, **phase.weights}
+        if not any(now.values()):
+            raise ConfigError("leaves out all sources", field=f"{field}.weights")

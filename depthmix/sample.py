@@ -40,6 +40,9 @@ class LabelKind(IntEnum):
 
 DEPTH_KINDS = frozenset({LabelKind.METRIC_DEPTH, LabelKind.SCALED_DEPTH})
 
+# Beyond any lens and any sensor, and small enough that products and squares stay finite in float32.
+_FARTHEST_PX = 1e9
+
 
 @dataclass(frozen=True, slots=True)
 class Intrinsics:
@@ -60,6 +63,8 @@ class Intrinsics:
             if not np.isfinite(value) or (name in ("fx", "fy") and value <= 0):
                 rule = "finite and positive" if name in ("fx", "fy") else "finite"
                 raise BadSample(f"must be {rule}, got {value}", field=f"intrinsics.{name}")
+            if abs(value) > _FARTHEST_PX or (name in ("fx", "fy") and value < 1 / _FARTHEST_PX):
+                raise BadSample(f"is no number of pixels: {value:g}", field=f"intrinsics.{name}")
 
     def cropped(self, left: int, top: int) -> "Intrinsics":
         """Move the principal point for a window that starts at (left, top)."""

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -205,7 +204,7 @@ class DepthTask(LightningModule):
             "metric": learns_metres(self.terms, cards),
             "height": int(height),
             "width": int(width),
-            "sources": {name: _plain(card) for name, card in cards.items()},
+            "sources": {name: card.plain() for name, card in cards.items()},
             "skipped": self.skipped,
         }
 
@@ -220,8 +219,9 @@ class DepthTask(LightningModule):
         self.image_size = (facts.get("height", 96), facts.get("width", 128))
 
     def _net_spec(self) -> dict[str, Any] | None:
-        given = self.hparams.get("net")
-        return given if isinstance(given, dict) else getattr(self.net, "spec", None)
+        # What a network says of itself comes first: it needs no pretrained weights where a state follows.
+        given, own = self.hparams.get("net"), getattr(self.net, "spec", None)
+        return own if isinstance(own, dict) else given if isinstance(given, dict) else None
 
     def _count_skipped(self, batch: Batch) -> None:
         self.skipped += 1
@@ -293,7 +293,3 @@ def _validation_figures(rows: list[dict[str, Any]]) -> dict[str, float]:
         for name, value in row.items()
         if isinstance(value, float)
     }
-
-
-def _plain(card: SourceCard) -> dict[str, str]:
-    return {**asdict(card), "quality": card.quality.name, "kind": card.kind.name}

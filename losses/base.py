@@ -108,7 +108,9 @@ class DepthLoss(nn.Module, ABC):
 
     def usable(self, batch: Batch) -> Bool[Tensor, "b 1 h w"]:
         """Mark the valid pixels of the rows that the loss bears; it reads no other label."""
-        return batch.valid & self.bears(batch)[:, None, None, None]
+        # As bytes: on a CPU, "and" of a map with one bool a row takes ten times as long.
+        rows = self.bears(batch).view(torch.uint8)[:, None, None, None]
+        return (batch.valid.view(torch.uint8) & rows).view(torch.bool)
 
     def supervised(self, batch: Batch) -> Bool[Tensor, " b"]:
         """Tell which rows carry supervision: at least two usable pixels, unless overridden."""

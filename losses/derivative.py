@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from depthmix.alignment import has_contrast, normalise, normalised
+from depthmix.alignment import has_contrast, normalised_difference
 from depthmix.batch import Batch
 from depthmix.losses.base import DepthLoss, Need, check_maps
 from depthmix.losses.stencil import Filter, has_stencil, mean_derivative
@@ -86,13 +86,12 @@ class _DerivativeLoss(DepthLoss):
         """Return `gradient_error` or `laplacian_error` of inverse depths in a common unit."""
         usable = self.usable(batch)
         p, g = prediction.inverse_depth, batch.inverse_depth
-        label = normalised(g, usable)
-        error = normalise(p, usable) - label.map
+        error, contrast = normalised_difference(p, g, usable)
         canonical = g * prediction.focal_ratio
         metric = _is_canonical(batch)[:, None, None, None]
         error = torch.where(metric, _error(p, canonical, usable), error)
         value = mean_derivative(error, usable, self.scales, self.kind)
-        return torch.where(metric[:, 0, 0, 0] | label.contrast, value, 0)
+        return torch.where(metric[:, 0, 0, 0] | contrast, value, 0)
 
     def supervised(self, batch: Batch) -> Bool[Tensor, " b"]:
         """Tell which rows have a whole stencil at some level and, unless metric, a label with contrast."""

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from depthmix.alignment import has_contrast, normalise, normalised
+from depthmix.alignment import has_contrast, normalised_difference
 from depthmix.batch import Batch
 from depthmix.losses.base import DepthLoss, Need, check_maps
 from depthmix.masked import count_valid
@@ -44,10 +44,9 @@ def gradient_matching(
     the paper divides by valid pixels, we by valid pairs.
     """
     check_maps(prediction=prediction, target=target, valid=valid)
-    label = normalised(target, valid)
-    residual = normalise(prediction, valid) - label.map
+    residual, contrast = normalised_difference(prediction, target, valid)
     value = _Steps.apply(residual, valid, scales)  # type: ignore[no-untyped-call]
-    return torch.where(label.contrast, value, 0)
+    return torch.where(contrast, value, 0)
 
 
 class GradientMatchingLoss(DepthLoss):
@@ -90,27 +89,27 @@ class _Steps(torch.autograd.Function):
         ctx: Any, residual: Float[Tensor, "b 1 h w"], valid: Bool[Tensor, "b 1 h w"], scales: int
     ) -> Float[Tensor, " b"]:
         weight = valid.to(residual.dtype)  # a product of weights is cheaper than a choice by a mask
-        terms, steps, shares = [], [], []
+        steps, counts = [], []
         for k in range(scales):
             r, w = residual[..., :: 2**k, :: 2**k], weight[..., :: 2**k, :: 2**k]
             beside, below = w[..., 1:] * w[..., :-1], w[..., 1:, :] * w[..., :-1, :]
-            steps += [beside * (r[..., 1:] - r[..., :-1]), below * (r[..., 1:, :] - r[..., :-1, :])]
-            shares.append(1 / (beside.flatten(1).sum(1) + below.flatten(1).sum(1)).clamp_min(1))
-            terms.append(shares[-1] * sum(step.abs().flatten(1).sum(1) for step in steps[-2:]))
-        ctx.save_for_backward(*steps, *shares)
+            steps += [(r[..., 1:] - r[..., :-1]).mul_(beside), (r[..., 1:, :] - r[..., :-1, :]).mul_(below)]
+            counts += [beside.sum((1, 2, 3)), below.sum((1, 2, 3))]
+        # Both directions of a scale share one mean: [scales 2 b], and a row's factor for each scale.
+        count, total = torch.stack(counts), torch.stack([step.abs().sum((1, 2, 3)) for step in steps])
+        share = count.view(scales, 2, -1).sum(1).clamp_min_(1).reciprocal_()
+        ctx.save_for_backward(*steps, share)
         ctx.shape = residual.shape
-        return torch.stack(terms).sum(0)
+        return (total.view(scales, 2, -1) * share[:, None]).sum((0, 1))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Float[Tensor, " b"]) -> tuple[Tensor, None, None]:
-        saved = ctx.saved_tensors
-        scales = len(saved) // 3
+        *steps, share = ctx.saved_tensors
         out = gradient.new_zeros(ctx.shape)
-        for k, share in enumerate(saved[2 * scales :]):
+        for k, pull in enumerate((gradient * share)[..., None, None, None].unbind()):
             grid = out[..., :: 2**k, :: 2**k]
-            pull = (gradient * share)[:, None, None, None]
-            beside, below = (step.sign().mul_(pull) for step in saved[2 * k : 2 * k + 2])
+            beside, below = (step.sign().mul_(pull) for step in steps[2 * k : 2 * k + 2])
             grid[..., 1:].add_(beside)
             grid[..., :-1].sub_(beside)
             grid[..., 1:, :].add_(below)

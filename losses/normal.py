@@ -73,7 +73,9 @@ class SurfaceNormalLoss(DepthLoss):
     def forward(self, prediction: Prediction, batch: Batch, *, step: int = 0) -> Float[Tensor, " b"]:
         """Return `surface_normal` of the depths."""
         camera = batch.camera_or(prediction.intrinsics)
-        return surface_normal(prediction.depth, batch.target, camera, self.usable(batch), self.measure)
+        return surface_normal(
+            prediction.canonical_depth, batch.target, camera, self.usable(batch), self.measure
+        )
 
     def supervised(self, batch: Batch) -> Bool[Tensor, " b"]:
         """Tell which rows have a camera and a valid pixel with its four neighbours."""

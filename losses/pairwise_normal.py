@@ -128,7 +128,7 @@ class EdgeNormalLoss(DepthLoss):
         """Return `edge_normal` at the edges of this step."""
         draws = draw_stream(5 * self.edges, self.seed, step, batch.image.device).view(5, -1)
         points, camera = edge_quadruples(batch.image, draws), batch.camera_or(prediction.intrinsics)
-        return edge_normal(prediction.depth, batch.target, camera, self.usable(batch), points)
+        return edge_normal(prediction.canonical_depth, batch.target, camera, self.usable(batch), points)
 
     def supervised(self, batch: Batch) -> Bool[Tensor, " b"]:
         """Tell which rows have a camera, a surface pixel, and a picture that is not flat."""
@@ -163,7 +163,7 @@ class PlaneNormalLoss(DepthLoss):
     def forward(self, prediction: Prediction, batch: Batch, *, step: int = 0) -> Float[Tensor, " b"]:
         """Return `plane_normal` for the pixels of this step."""
         camera, draws = batch.camera_or(prediction.intrinsics), self._draws(step, batch.planes.device)
-        return plane_normal(prediction.depth, camera, self._planes(batch), draws, self.max_planes)
+        return plane_normal(prediction.canonical_depth, camera, self._planes(batch), draws, self.max_planes)
 
     def supervised(self, batch: Batch) -> Bool[Tensor, " b"]:
         """Tell which rows have a camera and a plane with a pixel in the middle of its own kind."""

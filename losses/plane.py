@@ -10,8 +10,8 @@ from torch import Tensor
 from depthmix.alignment import CONTRAST_FLOOR
 from depthmix.batch import Batch
 from depthmix.losses.base import DepthLoss, Need, check_maps
-from depthmix.losses.plane_fit import fit_planes, must_hold, plane_moments, weighted_mean
-from depthmix.masked import at_least_float32, masked_median
+from depthmix.losses.plane_fit import fit_planes, moments_of_maps, must_hold, plane_moments, weighted_mean
+from depthmix.masked import at_least_float32, full_median
 from depthmix.prediction import Prediction
 from depthmix.sample import LabelKind
 
@@ -72,7 +72,7 @@ class PlaneLoss(DepthLoss):
 
     def supervised(self, batch: Batch) -> Bool[Tensor, " b"]:
         """Tell which rows have a plane of at least `min_pixels`."""
-        moments = plane_moments(torch.zeros_like(batch.target), batch.planes, self.max_planes)
+        (moments,) = moments_of_maps(batch.planes, self.max_planes, torch.zeros_like(batch.target))
         return (moments[..., 0] >= self.min_pixels).any(1)
 
 
@@ -84,7 +84,7 @@ def in_spreads(x: Float[Tensor, "b 1 h w"]) -> tuple[Float[Tensor, "b 1 h w"], F
     """
     x = at_least_float32(x)
     with torch.no_grad():
-        middle = masked_median(x, torch.ones_like(x, dtype=torch.bool))
+        middle = full_median(x)
         floor = CONTRAST_FLOOR * x.abs().mean((1, 2, 3))
     x = x - middle[:, None, None, None]
     spread = torch.maximum(x.abs().mean((1, 2, 3)), floor)

@@ -12,10 +12,10 @@ from depthmix.losses.base import DepthLoss, Need, check_maps
 from depthmix.losses.plane_fit import (
     count_steady,
     fit_planes,
+    moments_of_maps,
     must_hold,
     on_one_plane,
     pair_weights,
-    plane_moments,
     plane_vectors,
     steady,
     weighted_mean,
@@ -66,8 +66,7 @@ def plane_angle(
     """
     check_maps(inverse_depth=inverse_depth, target=target, valid=valid, planes=planes, intrinsics=intrinsics)
     ids, size = torch.where(valid, planes, 0), (planes.shape[2], planes.shape[3])
-    label = fit_planes(plane_moments(target, ids, max_planes))
-    fit = fit_planes(plane_moments(inverse_depth, ids, max_planes))
+    label, fit = map(fit_planes, moments_of_maps(ids, max_planes, target, inverse_depth))
     usable = steady(label, size, min_pixels)
     angle = angles(plane_vectors(fit, intrinsics, size), usable)
     wanted = angles(plane_vectors(label, intrinsics, size), usable)
@@ -103,7 +102,7 @@ def manhattan(
     """
     check_maps(inverse_depth=inverse_depth, planes=planes, intrinsics=intrinsics)
     size = planes.shape[2], planes.shape[3]
-    fit = fit_planes(plane_moments(inverse_depth, planes, max_planes))
+    (fit,) = map(fit_planes, moments_of_maps(planes, max_planes, inverse_depth))
     usable = steady(fit, size, min_pixels)
     vectors = plane_vectors(fit, intrinsics, size)
     angle = angles(vectors, usable)

@@ -16,6 +16,7 @@ __all__ = [
     "PlaneFit",
     "count_steady",
     "fit_planes",
+    "moments_of_maps",
     "must_hold",
     "on_one_plane",
     "pair_weights",
@@ -56,7 +57,7 @@ class PlaneFit(NamedTuple):
 def plane_moments(
     inverse_depth: Float[Tensor, "b 1 h w"], planes: Int[Tensor, "b 1 h w"], max_planes: int
 ) -> Float[Tensor, "b k 10"]:
-    """Sum 1, v, q, vv, vq, qq, u, uv, uq, uu over the pixels of each instance, q being the inverse depth.
+    """Sum 1, v, vv, u, uv, uu, q, vq, uq, qq over the pixels of each instance, q being the inverse depth.
 
     Args:
         inverse_depth: the map; float64 accumulators make an offset of it harmless.
@@ -66,10 +67,20 @@ def plane_moments(
     Convention: moments of two instances add up to those of their union. The gradient to the map is written by
     hand, so that autograd keeps the map and the ids and no other image.
     """
-    # In int64 at once: in 8 bits plane 257 would be plane 1. One more entry takes ids beyond capacity.
-    ids = planes.to(torch.int64, copy=True).clamp_(0, max_planes + 1).squeeze(1)
+    ids, extents = _instances(planes, max_planes)
     q = at_least_float32(inverse_depth).squeeze(1)
-    return _Moments.apply(q, ids, max_planes)  # type: ignore[no-any-return, no-untyped-call]
+    return _Moments.apply(q, ids, extents, True)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def moments_of_maps(
+    planes: Int[Tensor, "b 1 h w"], max_planes: int, *maps: Float[Tensor, "b 1 h w"]
+) -> tuple[Float[Tensor, "b k 10"], ...]:
+    """Return `plane_moments` of each map over the same instances, without the sums qq, which are left at 0.
+
+    Slopes and values need no squares, and what the instances themselves look like is summed up once.
+    """
+    ids, extents = _instances(planes, max_planes)
+    return tuple(_Moments.apply(at_least_float32(q).squeeze(1), ids, extents, False) for q in maps)  # type: ignore[no-untyped-call]
 
 
 def fit_planes(moments: Float[Tensor, "*k 10"]) -> PlaneFit:
@@ -77,10 +88,11 @@ def fit_planes(moments: Float[Tensor, "*k 10"]) -> PlaneFit:
 
     Convention: a line of pixels is fitted along the line and a single pixel by its value, so that the fitted
     map is always the closest one; their slopes across are 0. `steady` tells where both slopes mean something.
+    The variance of `moments_of_maps` means nothing.
     """
     with torch.no_grad():
         shape, solver = _shape_of(moments)
-    known = torch.stack([moments[..., 2], moments[..., 8], moments[..., 4]], -1)  # q, uq, vq
+    known = torch.stack([moments[..., 6], moments[..., 8], moments[..., 7]], -1)  # q, uq, vq
     value, slope_u, slope_v = (solver * known[..., None, :]).sum(-1).unbind(-1)
     with torch.no_grad():  # at the minimum of the squares their derivative by the fit vanishes
         weights = _squares(slope_u, slope_v, value - slope_u * shape[1] - slope_v * shape[2])
@@ -122,8 +134,8 @@ def steady(fit: PlaneFit, size: tuple[int, int], min_pixels: int) -> Bool[Tensor
 
 def count_steady(planes: Int[Tensor, "b 1 h w"], max_planes: int, min_pixels: int) -> Int[Tensor, " b"]:
     """Count the planes of each row that are wide enough for a normal."""
-    nothing = torch.zeros_like(planes, dtype=torch.float32)
-    fit = fit_planes(plane_moments(nothing, planes, max_planes))
+    (moments,) = moments_of_maps(planes, max_planes, torch.zeros_like(planes, dtype=torch.float32))
+    fit = fit_planes(moments)
     return steady(fit, (planes.shape[2], planes.shape[3]), min_pixels).sum(1)
 
 
@@ -167,7 +179,7 @@ def must_hold(max_planes: int, min_pixels: int, fewest_planes: int = 1) -> None:
 
 def _shape_of(moments: Float[Tensor, "*k 10"]) -> tuple[tuple[Tensor, ...], Float[Tensor, "*k 3 3"]]:
     """Return area, middle and breadth, and the matrix from sums of q, uq, vq to mean and both slopes."""
-    area, v, _, vv, _, _, u, uv, _, uu = moments.unbind(-1)
+    area, v, vv, u, uv, uu = moments[..., :6].unbind(-1)
     some = area.clamp_min(1)
     u, v = u / some, v / some
     uu, uv, vv = uu / some - u * u, uv / some - u * v, vv / some - v * v
@@ -189,49 +201,65 @@ def _squares(
     """Weigh the moments so that they add up to the sum of (q - a u - b v - c)^2."""
     one = torch.ones_like(a)
     return torch.stack(
-        [c * c, 2 * b * c, -2 * c, b * b, -2 * b, one, 2 * a * c, 2 * a * b, -2 * a, a * a], -1
+        [c * c, 2 * b * c, b * b, 2 * a * c, 2 * a * b, a * a, -2 * c, -2 * b, -2 * a, one], -1
     )
 
 
 class _Moments(torch.autograd.Function):
-    """The sums with a gradient that takes one look-up of each coefficient per pixel."""
+    """The sums with a gradient that takes two look-ups per pixel, and one more for the squares."""
 
     @staticmethod
-    def forward(ctx, q, ids, max_planes):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN205
+    def forward(ctx, q, ids, extents, squares):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN205
         ctx.save_for_backward(q, ids)
-        return _sum_up(q, ids, max_planes)
+        ctx.squares = squares
+        return torch.cat([extents, _sums_of_map(q, ids, extents.shape[1], squares)], 2)
 
     @staticmethod
     def backward(ctx, grad):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN205
         q, ids = ctx.saved_tensors
-        coefficients = torch.nn.functional.pad(grad, (0, 0, 1, 1)).to(q.dtype)
-        by_q, by_vq, by_qq, by_uq = (coefficients[..., place] for place in (2, 4, 5, 8))
+        by_q, by_vq, by_uq, by_qq = torch.nn.functional.pad(grad[..., 6:], (0, 0, 1, 1)).to(q.dtype).unbind(2)
         u, v = (_centred(n, max(ids.shape[1:]), ids.device).to(q.dtype) for n in (ids.shape[2], ids.shape[1]))
-        steep = _at_pixels(2 * by_qq, ids)
-        out = torch.where(steep != 0, steep * q, 0)  # 0 * q would be NaN where garbage lies on no plane
-        out.addcmul_(_at_pixels(by_uq, ids), u).addcmul_(_at_pixels(by_vq, ids), v[:, None])
-        return out.add_(_at_pixels(by_q, ids)), None, None
+        out = torch.addcmul(by_q[:, :, None], by_uq[:, :, None], u).gather(1, ids)
+        out.addcmul_(_at_pixels(by_vq, ids), v[:, None])
+        if ctx.squares:
+            steep = _at_pixels(2 * by_qq, ids)
+            out.add_(
+                torch.where(steep != 0, steep * q, 0)
+            )  # 0 * q would be NaN where garbage lies on no plane
+        return out, None, None, None
 
 
-def _sum_up(q: Float[Tensor, "b h w"], ids: Int[Tensor, "b h w"], max_planes: int) -> Float[Tensor, "b k 10"]:
-    """Sum down the columns first, where only powers of v matter, then the columns with powers of u."""
-    (h, w), longer = q.shape[1:], max(q.shape[1:])
+def _instances(
+    planes: Int[Tensor, "b 1 h w"], max_planes: int
+) -> tuple[Int[Tensor, "b h w"], Float[Tensor, "b k 6"]]:
+    """Return ids from 0 to k + 1, both of which are no instance, and the sums of 1, v, vv, u, uv, uu.
+
+    Sums go down the columns first, where only powers of v matter, then along the rows with powers of u.
+    """
+    # In int64 at once: in 8 bits plane 257 would be plane 1. One more entry takes ids beyond capacity.
+    ids = planes.to(torch.int64, copy=True).clamp_(0, max_planes + 1).squeeze(1)
+    (h, w), longer = ids.shape[1:], max(ids.shape[1:])
     row = (2 * torch.arange(h, device=ids.device) - (h - 1))[:, None]  # integers: exact, and faster to add
     n, v = _unpack(_down_columns((1 + row * 2**32).expand_as(ids), ids, max_planes))  # two sums in one pass
     v, vv = v / longer, _down_columns((row * row).expand_as(ids), ids, max_planes).double() / longer**2
-    qs, vq, qq = _sums_of_map(q, row.double() / longer, ids, max_planes)
-    columns, u = torch.stack([n, v, qs, vv, vq, qq], 2), _centred(w, longer, ids.device)
-    by_u, by_uu = columns[:, :, :3] * u, n[:, :, None] * u.square()
-    return torch.cat([columns.sum(3), by_u.sum(3), by_uu.sum(3)], 2)[:, 1:-1]
+    u = _centred(w, longer, ids.device)
+    sums = [n, v, vv, n * u, v * u, n * u.square()]
+    return ids, torch.stack([column.sum(2) for column in sums], 2)[:, 1:-1]
 
 
 def _sums_of_map(
-    q: Float[Tensor, "b h w"], v: Float[Tensor, "h 1"], ids: Int[Tensor, "b h w"], max_planes: int
-) -> tuple[Tensor, Tensor, Tensor]:
+    q: Float[Tensor, "b h w"], ids: Int[Tensor, "b h w"], max_planes: int, squares: bool
+) -> Float[Tensor, "b k 4"]:
+    """Return the sums of q, vq, uq and qq."""
+    v, u = (_centred(n, max(ids.shape[1:]), ids.device) for n in ids.shape[1:])
     work = q.to(torch.float64, copy=True)  # one image for all three: fresh memory costs as much as the sums
     qs = _down_columns(work, ids, max_planes)
-    vq = _down_columns(work.mul_(v), ids, max_planes)
-    return qs, vq, _down_columns(work.zero_().add_(q).square_(), ids, max_planes)
+    sums = [qs.sum(2), _down_columns(work.mul_(v[:, None]), ids, max_planes).sum(2), (qs * u).sum(2)]
+    if squares:
+        sums.append(_down_columns(q.to(work.dtype).square(), ids, max_planes).sum(2))
+    else:
+        sums.append(torch.zeros_like(sums[0]))
+    return torch.stack(sums, 2)[:, 1:-1]
 
 
 def _unpack(packed: Int[Tensor, "b k w"]) -> tuple[Float[Tensor, "b k w"], Float[Tensor, "b k w"]]:

@@ -13,6 +13,7 @@ from depthmix.losses.plane import EPSILON, in_spreads
 from depthmix.losses.plane_fit import (
     count_steady,
     fit_planes,
+    moments_of_maps,
     must_hold,
     on_one_plane,
     pair_weights,
@@ -58,8 +59,7 @@ def plane_offset(
     """
     check_maps(inverse_depth=inverse_depth, target=target, valid=valid, planes=planes, intrinsics=intrinsics)
     ids, size = torch.where(valid, planes, 0), (planes.shape[2], planes.shape[3])
-    label = fit_planes(plane_moments(target, ids, max_planes))
-    fit = fit_planes(plane_moments(inverse_depth, ids, max_planes))
+    label, fit = map(fit_planes, moments_of_maps(ids, max_planes, target, inverse_depth))
     usable = steady(label, size, min_pixels)
     weights = torch.where(usable, label.area, 0)
     wanted = _log_distance(plane_vectors(label, intrinsics, size), usable)
@@ -188,6 +188,6 @@ def _joined_weights(
 ) -> Float[Tensor, "b k k"]:
     """Weigh the pairs of instances that are one plane in the label; 0 for all others."""
     size = planes.shape[2], planes.shape[3]
-    label = fit_planes(plane_moments(target, torch.where(valid, planes, 0), max_planes))
+    (label,) = map(fit_planes, moments_of_maps(torch.where(valid, planes, 0), max_planes, target))
     joined = on_one_plane(plane_vectors(label, intrinsics, size), tolerance)
     return torch.where(joined, pair_weights(label, steady(label, size, min_pixels)), 0)

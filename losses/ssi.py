@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from depthmix.alignment import has_contrast, normalise, normalised
+from depthmix.alignment import has_contrast, normalised_difference
 from depthmix.batch import Batch
 from depthmix.losses.base import DepthLoss, check_maps
 from depthmix.losses.trim import keep_smallest
@@ -46,11 +46,11 @@ def ssi_trimmed(
     the median over zero-filled invalid pixels and trims over the whole batch; here both are per image.
     """
     check_maps(prediction=prediction, target=target, valid=valid)
-    label = normalised(target, valid)
-    residual = (normalise(prediction, valid) - label.map).abs()
+    difference, contrast = normalised_difference(prediction, target, valid)
+    residual = difference.abs()
     total = (residual * keep_smallest(residual, valid, trim)).flatten(1).sum(1)
     value = total / (2 * count_valid(valid).clamp_min(1))
-    return torch.where(label.contrast, value, 0)
+    return torch.where(contrast, value, 0)
 
 
 class ScaleShiftInvariantLoss(DepthLoss):

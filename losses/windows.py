@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import pad
 
-from depthmix.alignment import normalised
+from depthmix.alignment import normalised_difference
 from depthmix.losses.draws import MASK, draw
 from depthmix.masked import count_valid, masked_mean
 
@@ -151,7 +151,7 @@ def compare(
         The averages, and which lists count: at least `least` pixels and a label that is not constant.
     """
     p, g, mask = prediction.flatten(0, 1), target.flatten(0, 1), keep.flatten(0, 1)
-    own, label = normalised(p, mask), normalised(g, mask)
-    error = masked_mean((own.map - label.map).abs(), mask)
-    good = (count_valid(mask) >= least) & label.contrast
+    difference, contrast = normalised_difference(p, g, mask)
+    error = masked_mean(difference.abs(), mask)
+    good = (count_valid(mask) >= least) & contrast
     return error.view(keep.shape[:2]), good.view(keep.shape[:2])

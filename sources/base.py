@@ -1,8 +1,10 @@
 """What every data source states about itself and how it hands over its samples."""
 
+import os
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -11,10 +13,22 @@ from jaxtyping import Bool, Float32, Int32, UInt8
 
 from depthmix.errors import BadSample, BadSource
 from depthmix.sample import Intrinsics, LabelKind, Quality, Sample
+from depthmix.sources.stereo import StereoViews
 
 __all__ = ["Source", "SourceCard"]
 
-Family = Literal["web stereo", "lidar", "calibrated stereo", "planes", "synthetic"]
+Family = Literal[
+    "web stereo",
+    "structure from motion",
+    "ordinal pairs",
+    "lidar",
+    "calibrated stereo",
+    "rgb-d",
+    "synthetic",
+    "planes",
+    "pseudo labels",
+    "own files",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +44,9 @@ class SourceCard:
         noise: the noise model in words or as a formula; empty where there is none.
         licence: licence or terms as the publisher states them.
         citation: the work to cite.
+        size: published number of samples and how they are split, in words; empty where it is not known.
+        read_on_real_files: whether this reader was run on files of the publisher, not only on files that were
+            written after its description.
     """
 
     family: Family
@@ -40,13 +57,24 @@ class SourceCard:
     noise: str
     licence: str
     citation: str
+    size: str = ""
+    read_on_real_files: bool = False
+
+    def plain(self) -> dict[str, str]:
+        """Return what a prepared set has to know, as text; the last two are for the catalogue alone.
+
+        So these two may be reworded without making prepared sets out of date.
+        """
+        kept = asdict(self) | {"quality": self.quality.name, "kind": self.kind.name}
+        return {name: value for name, value in kept.items() if name not in ("size", "read_on_real_files")}
 
 
 class Source(ABC):
     """Read one raw data set in its published layout.
 
     Subclasses set `card` and implement `keys`, `files` and `read`. Reading never writes into the raw
-    folder, imports no torch, and ends in a checked `Sample` or in `BadSource` / `BadSample`.
+    folder, imports no torch, and ends in a checked `Sample` or in `BadSource` / `BadSample`. Where options
+    change what the labels are worth, the constructor sets a card of the instance.
 
     Args:
         root: folder of the raw data.
@@ -56,7 +84,7 @@ class Source(ABC):
         BadSource: `root` is not a folder.
     """
 
-    card: ClassVar[SourceCard]
+    card: SourceCard
 
     def __init__(self, root: str | Path, *, name: str) -> None:
         self.root = Path(root)
@@ -87,6 +115,14 @@ class Source(ABC):
             BadSource: a file is missing, damaged or not what the format says.
             BadSample: the content breaks the contract of `Sample`.
         """
+
+    def views(self, key: str) -> StereoViews | None:
+        """Return both pictures of a stereo pair with the label's disparity, or None without a second picture.
+
+        Raises:
+            BadSource: as `read`.
+        """
+        return None
 
     def __len__(self) -> int:
         return len(self.keys())
@@ -133,3 +169,12 @@ class Source(ABC):
             raise BadSample(
                 error.reason, file=self.files(key)[-1], sample=named, field=error.field, hint=error.hint
             ) from error
+
+
+def _leave_threads_behind() -> None:
+    # A copy of OpenCV threads that are at work during a fork hangs: 3 of 200 forks behind FoundPlanes did.
+    if cv2 := sys.modules.get("cv2"):
+        cv2.setNumThreads(0)
+
+
+os.register_at_fork(after_in_child=_leave_threads_behind)

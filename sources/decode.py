@@ -7,10 +7,13 @@ reader: only a digest of the file finds it.
 """
 
 import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 from jaxtyping import Bool, Int32, Shaped, UInt8, UInt16
@@ -35,14 +38,17 @@ __all__ = [
     "read_pfm",
     "read_pfm_colour",
     "read_png16",
+    "read_png_grey",
+    "read_png_numbers",
+    "read_tiff",
     "refusing",
 ]
 
 _PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _PNG_END: Final = b"IEND\xaeB`\x82"
 _JPEG_SIGNATURE: Final = b"\xff\xd8\xff"
-PHOTO_FORMATS: Final = ("JPEG", "PNG", "PPM", "BMP", "WEBP")
-_GREY, _RGB, _PALETTE = 0, 2, 3  # colour types of the PNG header
+PHOTO_FORMATS: Final = ("JPEG", "PNG", "PPM", "BMP", "WEBP", "TIFF")
+_GREY, _RGB, _PALETTE, _RGBA = 0, 2, 3, 6  # colour types of the PNG header
 _EXIF_ORIENTATION: Final = 0x0112
 
 
@@ -62,7 +68,7 @@ def read_image(file: str | Path, *, max_pixels: int = MAX_PIXELS) -> UInt8[np.nd
     """Read a photo as RGB; grey is repeated, alpha dropped, CMYK converted, EXIF orientation applied.
 
     Args:
-        file: JPEG, PNG, PPM, BMP or WebP.
+        file: JPEG, PNG, PPM, BMP, WebP or TIFF.
         max_pixels: refuse larger images before they are decoded.
 
     Raises:
@@ -84,7 +90,7 @@ def decode_image(
     Raises:
         BadSource: as `read_image`.
     """
-    with refusing(file):
+    with _decoding(file):
         if data.startswith(_PNG_SIGNATURE):
             return _decode_png(data, file, max_pixels)
         if data.startswith(_JPEG_SIGNATURE):
@@ -109,12 +115,47 @@ def read_png16(file: str | Path, *, max_pixels: int = MAX_PIXELS) -> UInt16[np.n
         BadSource: no such file, damaged, too large, or not 16-bit grey: an 8-bit copy has lost the depth.
     """
     data = read_bytes(file, max_bytes=8 * max_pixels)
-    with refusing(file):
+    with _decoding(file):
         header = _png_header(data, file, max_pixels)
         if (header.bits, header.colour) != (16, _GREY):
             hint = "use the original file: a conversion has lost the low bits"
             raise BadSource(f"must be a 16-bit grey PNG, got {header.describe()}", file=file, hint=hint)
         return _kornia_png(data, header)[..., 0]
+
+
+def read_png_grey(file: str | Path, *, max_pixels: int = MAX_PIXELS) -> Shaped[np.ndarray, "h w"]:
+    """Read 8- or 16-bit grey values bit by bit, as uint8 or uint16.
+
+    Raises:
+        BadSource: no such file, damaged, too large, or other bits or channels.
+    """
+    return _one_channel(*_read_label(file, max_pixels), bits=(8, 16), file=file)
+
+
+def read_png_numbers(
+    file: str | Path, *, bits: Literal[8, 16], channels: Literal[3, 4], max_pixels: int = MAX_PIXELS
+) -> Shaped[np.ndarray, "h w c"]:
+    """Read a colour PNG whose channels carry numbers, bit by bit, in the order red, green, blue, alpha.
+
+    Args:
+        file: the PNG.
+        bits: of one channel; 16 with three channels only.
+        channels: 3 for RGB, 4 for RGB with alpha.
+        max_pixels: refuse larger images before they are decoded.
+
+    Raises:
+        BadSource: no such file, damaged, too large, or other bits or channels.
+    """
+    data = read_bytes(file, max_bytes=8 * max_pixels)
+    with _decoding(file):
+        header = _png_header(data, file, max_pixels)
+        if (header.bits, header.colour) != (bits, _RGB if channels == 3 else _RGBA):
+            wanted = f"{bits}-bit {'RGB' if channels == 3 else 'RGB with alpha'} PNG"
+            hint = "use the original file: a conversion has lost its numbers"
+            raise BadSource(f"must be a {wanted}, got {header.describe()}", file=file, hint=hint)
+        if channels == 3:
+            return _kornia_png(data, header)
+        return np.array(_verified_pillow_png(data, file, max_pixels))
 
 
 def read_mask(file: str | Path, *, max_pixels: int = MAX_PIXELS) -> Bool[np.ndarray, "h w"]:
@@ -161,7 +202,7 @@ def read_npy(file: str | Path, *, max_pixels: int = MAX_PIXELS) -> Shaped[np.nda
         BadSource: no such file, damaged, too large, or no plain numbers.
     """
     size = file_size(file)
-    with refusing(file):
+    with _decoding(file):
         mapped = np.lib.format.open_memmap(Path(file), mode="r")
         if mapped.size > 4 * max_pixels:
             raise BadSource(f"{mapped.size} elements, more than the allowed {4 * max_pixels}", file=file)
@@ -170,6 +211,32 @@ def read_npy(file: str | Path, *, max_pixels: int = MAX_PIXELS) -> Shaped[np.nda
         if mapped.offset + mapped.nbytes != size:
             raise BadSource(f"{size} bytes, the header asks for {mapped.offset + mapped.nbytes}", file=file)
         return np.array(mapped, dtype=mapped.dtype.newbyteorder("="), order="C")
+
+
+def read_tiff(file: str | Path, *, max_pixels: int = MAX_PIXELS) -> Shaped[np.ndarray, "h w"]:
+    """Read a TIFF of one channel of numbers: 8 or 16 bits, 32-bit integers or floats.
+
+    Raises:
+        BadSource: no such file, damaged, too large, or more than one channel.
+    """
+    from PIL import Image
+
+    data = read_bytes(file, max_bytes=8 * max_pixels)
+    with _decoding(file):
+        image = Image.open(BytesIO(data), formats=("TIFF",))
+        check_pixels(*image.size, file, max_pixels)
+        if image.mode not in ("L", "I;16", "I;16B", "I", "F"):
+            raise BadSource(f"must hold one channel of numbers, got mode {image.mode}", file=file)
+        return np.array(image)
+
+
+@contextmanager
+def _decoding(file: str | Path) -> Iterator[None]:
+    # Pillow warns about broken metadata, without the name of the file, and goes on; so does whoever shows
+    # the picture. numpy warns where a product of sizes overflows, and goes on with what is left of it.
+    with refusing(file), warnings.catch_warnings(), np.errstate(over="raise"):
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
 
 
 def _png_header(data: bytes, file: str | Path, max_pixels: int) -> _PngHeader:
@@ -244,7 +311,7 @@ def _upright(pixels: UInt8[np.ndarray, "h w 3"], orientation: int) -> UInt8[np.n
 
 def _read_label(file: str | Path, max_pixels: int) -> tuple[Shaped[np.ndarray, "h w *c"], _PngHeader]:
     data = read_bytes(file, max_bytes=8 * max_pixels)
-    with refusing(file):
+    with _decoding(file):
         header = _png_header(data, file, max_pixels)
         if header.bits >= 8 and header.colour in (_GREY, _RGB):
             pixels = _kornia_png(data, header)

@@ -32,7 +32,7 @@ class ExactScenes(Source):
         name: name of the source in the mix.
     """
 
-    card: ClassVar[SourceCard] = SourceCard(
+    card = SourceCard(
         family="synthetic",
         quality=Quality.HIGH,
         kind=LabelKind.METRIC_DEPTH,

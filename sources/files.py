@@ -66,8 +66,8 @@ def check_pixels(width: int, height: int, file: str | Path, max_pixels: int) -> 
     Raises:
         BadSource: empty, or more than `max_pixels`.
     """
+    if width < 1 or height < 1:  # a header may state negative numbers, too
+        raise BadSource(f"{width} x {height} pixels: empty", file=file)
     if width * height > max_pixels:
         hint = "raise max_pixels if the image is meant to be that large"
         raise BadSource(f"{width} x {height} pixels, more than {max_pixels}", file=file, hint=hint)
-    if not width * height:
-        raise BadSource(f"{width} x {height} pixels: empty", file=file)

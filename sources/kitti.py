@@ -64,6 +64,8 @@ class KittiLidar(Source):
         noise="",
         licence="CC BY-NC-SA 3.0",
         citation="Geiger, Lenz, Stiller, Urtasun: Vision meets Robotics: The KITTI Dataset, IJRR 2013",
+        size="7 481 training and 7 518 test frames (object); 180 GB of drives (raw)",
+        read_on_real_files=True,
     )
     layout: ClassVar[str] = "<split>/{velodyne,image_2,calib} or <date>/<drive>/{velodyne_points,image_02}"
 

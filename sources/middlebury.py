@@ -2,56 +2,39 @@
 
 import importlib.util
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
-from zipfile import ZipFile
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Float32
 
 from depthmix.errors import BadSource
 from depthmix.sample import Intrinsics, LabelKind, Quality, Sample
+from depthmix.sources.arrays import read_npz
 from depthmix.sources.base import Source, SourceCard
 from depthmix.sources.calibration import pinhole, read_fields
-from depthmix.sources.decode import read_image, read_pfm
-from depthmix.sources.files import MAX_PIXELS, file_size, refusing
+from depthmix.sources.decode import read_grey8, read_image, read_pfm
+from depthmix.sources.files import MAX_PIXELS
 from depthmix.sources.layout import visible
+from depthmix.sources.stereo import NOISE, StereoCalibration, StereoViews, check_sigma, depth_of_disparity
 
-__all__ = [
-    "MiddleburyStereo",
-    "MotorcycleStereo",
-    "StereoCalibration",
-    "depth_of_disparity",
-    "read_calibration",
-]
-
-
-@dataclass(frozen=True, slots=True)
-class StereoCalibration:
-    """Describe a rectified stereo pair.
-
-    Args:
-        intrinsics: the left camera.
-        baseline_m: distance of the two cameras in metres.
-        doffs_px: difference of the two principal points, added to every disparity.
-        width: columns of the image that the numbers belong to.
-        height: rows of that image.
-    """
-
-    intrinsics: Intrinsics
-    baseline_m: float
-    doffs_px: float
-    width: int
-    height: int
+__all__ = ["MiddleburyStereo", "MotorcycleStereo", "read_calibration"]
 
 
 class MiddleburyStereo(Source):
     """Read `<root>/<scene>/{im0.png, disp0.pfm, calib.txt}` as metric depth of the left view.
 
+    Fits the data sets of 2014 and 2021, and with `disparity="disp0GT.pfm"` those of the evaluation
+    (MiddEval3), which bring `mask0nocc.png`, too. Pictures of other lightings are named by `image`, such as
+    "im0E.png" or "ambient/L0/im0e0.png".
+
     Args:
         root: folder of the scene folders.
         name: name of the source in the mix.
+        image: name of the left picture inside its scene.
+        disparity: name of its disparity map.
+        occluded: whether pixels that the right camera does not see are valid; False needs mask0nocc.png,
+            where 255 marks what both see.
         sigma_disparity_px: one standard deviation of a disparity. The default is for matcher-made maps:
             against Middlebury's own truth a semi-global matcher errs by 0.2 to 0.4 px in the median, and a
             standard deviation is 1.48 medians. Structured light is better: the default is on the safe side.
@@ -67,20 +50,28 @@ class MiddleburyStereo(Source):
         kind=LabelKind.METRIC_DEPTH,
         unit="m",
         density="dense",
-        noise="sigma_z = z^2 * sigma_disparity / (f * baseline)",
+        noise=NOISE,
         licence="free for research with citation, no licence named by the publisher",
         citation="Scharstein, Hirschmueller, Kitajima, Krathwohl, Nesic, Wang, Westling: "
         "High-resolution stereo datasets with subpixel-accurate ground truth, GCPR 2014",
+        size="2014: 23 pairs with labels; 2021: 24; MiddEval3: 15 for training",
+        read_on_real_files=True,
     )
     layout: ClassVar[str] = "<scene>/{im0.png, disp0.pfm, calib.txt}"
 
     def __init__(
-        self, root: str | Path, *, name: str = "middlebury", sigma_disparity_px: float = 0.5
+        self,
+        root: str | Path,
+        *,
+        name: str = "middlebury",
+        image: str = "im0.png",
+        disparity: str = "disp0.pfm",
+        occluded: bool = True,
+        sigma_disparity_px: float = 0.5,
     ) -> None:
         super().__init__(root, name=name)
-        if not 0 < sigma_disparity_px < np.inf:
-            raise ValueError(f"`sigma_disparity_px` must be positive and finite, got {sigma_disparity_px}")
-        self.sigma_disparity_px = sigma_disparity_px
+        self.image, self.disparity, self.occluded = image, disparity, occluded
+        self.sigma_disparity_px = check_sigma(sigma_disparity_px)
 
     def keys(self) -> Sequence[str]:
         """List the scene folders: those with at least one of the three files, so that a gap is noticed.
@@ -88,15 +79,16 @@ class MiddleburyStereo(Source):
         Raises:
             BadSource: there is none.
         """
-        wanted = ("im0.png", "calib.txt", "disp0.pfm")
+        wanted = (self.image, "calib.txt", self.disparity)
         scenes = [path.name for path in visible(self.root) if any((path / file).exists() for file in wanted)]
         if not scenes:
             raise BadSource("no scene in this folder", file=self.root, hint=f"expected {self.layout}")
         return scenes
 
     def files(self, key: str) -> Sequence[Path]:
-        """List image, calibration and disparity of a scene."""
-        return [self.root / key / file for file in ("im0.png", "calib.txt", "disp0.pfm")]
+        """List image, mask where it is read, calibration and disparity of a scene."""
+        mask = [] if self.occluded else ["mask0nocc.png"]
+        return [self.root / key / file for file in (self.image, *mask, "calib.txt", self.disparity)]
 
     def read(self, key: str) -> Sample:
         """Read one scene; pixels without a positive finite disparity are not valid.
@@ -105,16 +97,28 @@ class MiddleburyStereo(Source):
             BadSource: a file is missing, damaged, or the sizes disagree.
             BadSample: no pixel has a depth.
         """
-        image_file, calibration_file, disparity_file = self.files(key)
+        image_file, *mask_files, calibration_file, disparity_file = self.files(key)
         calibration = read_calibration(calibration_file)
         image = read_image(image_file)
         disparity = read_pfm(disparity_file)
+        masks = [(file, read_grey8(file)) for file in mask_files]
         stated = (calibration.height, calibration.width)
-        for file, size in ((image_file, image.shape[:2]), (disparity_file, disparity.shape)):
+        sizes = [(image_file, image.shape[:2]), (disparity_file, disparity.shape)]
+        for file, size in [*sizes, *((file, mask.shape) for file, mask in masks)]:
             if size != stated:
                 reason = f"{size[1]} x {size[0]} pixels, calib.txt states {stated[1]} x {stated[0]}"
                 raise BadSource(reason, file=file, hint="image, disparity and calib.txt must be of one size")
+        for _, mask in masks:
+            disparity = np.where(mask == 255, disparity, np.float32(np.inf))
         return self._sample(key, image, disparity, calibration)
+
+    def views(self, key: str) -> StereoViews | None:
+        """Return both pictures, where the right one is there."""
+        image_file, *_, disparity_file = self.files(key)
+        right_file = image_file.with_name(image_file.name.replace("im0", "im1"))
+        if right_file == image_file or not right_file.exists():
+            return None
+        return _views(image_file, right_file, read_pfm(disparity_file))
 
     def _sample(
         self,
@@ -181,6 +185,12 @@ class MotorcycleStereo(MiddleburyStereo):
             )
         return self._sample(key, image, disparity, self.calibration)
 
+    def views(self, key: str) -> StereoViews | None:
+        """Return both pictures, where the right one is there."""
+        image_file, disparity_file = self.files(key)
+        right_file = self.root / f"{key}_right.png"
+        return _views(image_file, right_file, _read_npz(disparity_file)) if right_file.exists() else None
+
 
 def read_calibration(file: Path) -> StereoCalibration:
     """Read a `calib.txt` of 2014; `baseline` is in millimetres there.
@@ -202,31 +212,8 @@ def read_calibration(file: Path) -> StereoCalibration:
     )
 
 
-def depth_of_disparity(
-    disparity: Float32[np.ndarray, "h w"], calibration: StereoCalibration, sigma_disparity_px: float
-) -> tuple[Float32[np.ndarray, "h w"], Float32[np.ndarray, "h w"], Bool[np.ndarray, "h w"]]:
-    """Turn disparities into z, its standard deviation and validity.
-
-    Args:
-        disparity: pixels; inf or NaN where nothing was measured.
-        calibration: the rectified pair.
-        sigma_disparity_px: one standard deviation of a disparity.
-
-    Returns:
-        z in metres, sigma_z in metres, and where both may be read; 0 elsewhere.
-
-    Convention: z = B f / (d + doffs) and sigma_z = z^2 sigma_d / (f B). A pixel with d + doffs <= 0 would lie
-    beyond infinity and is not valid.
-    """
-    shifted = disparity.astype(np.float64) + calibration.doffs_px
-    measured = np.isfinite(shifted) & (shifted > 0)
-    focal_baseline = calibration.intrinsics.fx * calibration.baseline_m
-    z = focal_baseline / np.where(measured, shifted, 1)
-    sigma = z**2 * (sigma_disparity_px / focal_baseline)
-    # Absurd disparities can leave the range of float32 after squaring; such a pixel says nothing anyway.
-    limits = np.finfo(np.float32)
-    valid = measured & (np.maximum(z, sigma) < limits.max) & (np.minimum(z, sigma) > limits.tiny)
-    return np.where(valid, z, 0).astype(np.float32), np.where(valid, sigma, 0).astype(np.float32), valid
+def _views(left: Path, right: Path, disparity: Float32[np.ndarray, "h w"]) -> StereoViews:
+    return StereoViews(read_image(left), read_image(right), disparity, np.isfinite(disparity))
 
 
 def _skimage_data() -> Path:
@@ -238,14 +225,7 @@ def _skimage_data() -> Path:
 
 
 def _read_npz(file: Path) -> Float32[np.ndarray, "h w"]:
-    file_size(file)
-    with refusing(file), ZipFile(file) as archive:
-        member = archive.getinfo("arr_0.npy")
-        # The size that the archive states bounds what is unpacked, whatever its bytes would swell to.
-        if member.file_size > 4 * MAX_PIXELS:
-            raise BadSource(f"unpacks to {member.file_size} bytes, more than {4 * MAX_PIXELS}", file=file)
-        with archive.open(member) as stream:
-            values = np.lib.format.read_array(stream, allow_pickle=False)
-        if values.dtype != np.float32 or values.ndim != 2:
-            raise BadSource(f"must hold float32 (h, w), got {values.dtype} {values.shape}", file=file)
-        return np.asarray(values)
+    values = read_npz(file, "arr_0", max_items=MAX_PIXELS)
+    if values.dtype != np.float32 or values.ndim != 2:
+        raise BadSource(f"must hold float32 (h, w), got {values.dtype} {values.shape}", file=file)
+    return values

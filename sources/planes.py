@@ -38,7 +38,7 @@ class PlaneInstances(Source):
         BadSource: no such folder, or none of the cameras in `intrinsics` belongs to an image.
     """
 
-    card: ClassVar[SourceCard] = SourceCard(
+    card = SourceCard(
         family="planes",
         quality=Quality.WEAK,
         kind=LabelKind.NONE,

@@ -15,6 +15,7 @@ from depthmix.sources.base import Source, SourceCard
 from depthmix.sources.decode import decode_image
 from depthmix.sources.layout import IMAGE_SUFFIXES
 from depthmix.sources.matching import affine_label, match_pair, move_rows, vertical_shift
+from depthmix.sources.stereo import StereoViews
 
 __all__ = ["OakPairs", "StereoPairs", "search_range"]
 
@@ -45,7 +46,7 @@ class StereoPairs(Source):
         ValueError: an option is out of range.
     """
 
-    card: ClassVar[SourceCard] = SourceCard(
+    card = SourceCard(
         family="web stereo",
         quality=Quality.LOW,
         kind=LabelKind.AFFINE_DISPARITY,
@@ -54,6 +55,7 @@ class StereoPairs(Source):
         noise="",
         licence="that of the pairs; the layout does not state one",
         citation=f"the work that published the pairs, and {MATCHER}",
+        read_on_real_files=True,
     )
     layout: ClassVar[str] = "*_left.png with *_right.png, or left/* with right/*"
 
@@ -74,7 +76,7 @@ class StereoPairs(Source):
             raise ValueError(f"`min_share` must be in [0, 1], got {min_share}")
         super().__init__(root, name=name)
         self.inside, self.lowest, self.highest, self.min_share = inside, lowest, highest, min_share
-        found = pair_names(list_files(self.root, inside))
+        found = self.find_pairs(list_files(self.root, inside))
         self._pairs = {key: pair for key, pair in found.items() if key not in leave_out}
         if not self._pairs:
             raise BadSource("holds no pairs", file=self.root / inside, hint=f"expected {self.layout}")
@@ -83,6 +85,14 @@ class StereoPairs(Source):
         if not self.root.is_dir() and not is_zipfile(self.root):
             hint = f"give a folder, a zip archive or a wheel that holds {self.layout}"
             raise BadSource("no such folder or archive", file=self.root, sample=self.name, hint=hint)
+
+    def find_pairs(self, names: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Return left and right view by key; a subclass overrides this where the files have other names.
+
+        Raises:
+            BadSource: two left views have one key.
+        """
+        return pair_names(names)
 
     def keys(self) -> Sequence[str]:
         """List the names that the two views of a pair share."""
@@ -100,14 +110,27 @@ class StereoPairs(Source):
             BadSource: a view is missing or damaged, or the views differ in size.
             BadSample: too few pixels match both ways, or all have one disparity.
         """
+        left, right = self.both(key)
+        target, valid = self._label(key, left, right)
+        return self.sample(key, image=left, target=target, valid=valid)
+
+    def both(self, key: str) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"]]:
+        """Read the left and the right picture of a pair.
+
+        Raises:
+            BadSource: a view is missing or damaged, or the views differ in size.
+        """
         left, right = (self._view(name) for name in self._names(key))
         if left.shape != right.shape:
             sizes = " and ".join(f"{view.shape[0]} x {view.shape[1]}" for view in (left, right))
             files = " and ".join(self._names(key))
             reason = f"{files} differ in size: {sizes} (rows x columns)"
             raise BadSource(reason, file=self.files(key)[-1], sample=f"{self.name}/{key}")
-        target, valid = self._label(key, left, right)
-        return self.sample(key, image=left, target=target, valid=valid)
+        return left, right
+
+    def views(self, key: str) -> StereoViews | None:
+        """Return both pictures; the label comes from matching them, so there is no disparity to check."""
+        return StereoViews(*self.both(key))
 
     def match(
         self, left: UInt8[np.ndarray, "h w 3"], right: UInt8[np.ndarray, "h w 3"]
@@ -123,15 +146,23 @@ class StereoPairs(Source):
         self, key: str, left: UInt8[np.ndarray, "h w 3"], right: UInt8[np.ndarray, "h w 3"]
     ) -> tuple[Float32[np.ndarray, "h w"], Bool[np.ndarray, "h w"]]:
         disparity, valid = self.match(left, right)
+        self.check_share(key, valid)
+        try:
+            return affine_label(disparity, valid)
+        except BadSample as error:
+            raise self._refused(key, error) from error
+
+    def check_share(self, key: str, valid: Bool[np.ndarray, "h w"]) -> None:
+        """Refuse a pair of which too little matches.
+
+        Raises:
+            BadSample: fewer than `min_share` of the pixels match both ways.
+        """
         share = float(valid.mean())
         if share < self.min_share:
             reason = f"only {share:.1%} of the pixels match both ways, less than {self.min_share:.0%}"
             hint = "do both views show one scene, and are they in the right order?"
             raise self._refused(key, BadSample(reason, field="disparity", hint=hint))
-        try:
-            return affine_label(disparity, valid)
-        except BadSample as error:
-            raise self._refused(key, error) from error
 
     def _refused(self, key: str, error: BadSample) -> BadSample:
         file, sample = self.files(key)[-1], f"{self.name}/{key}"
@@ -157,7 +188,7 @@ class OakPairs(StereoPairs):
         name: name of the source in the mix.
     """
 
-    card: ClassVar[SourceCard] = SourceCard(
+    card = SourceCard(
         family="web stereo",
         quality=Quality.LOW,
         kind=LabelKind.AFFINE_DISPARITY,
@@ -166,6 +197,8 @@ class OakPairs(StereoPairs):
         noise="",
         licence="CC BY 4.0",
         citation=f"Nicolas Burrus, stereodemo 0.7, datasets/oak-d; {MATCHER}",
+        size="12 pairs",
+        read_on_real_files=True,
     )
     layout: ClassVar[str] = "stereodemo/datasets/oak-d"
 

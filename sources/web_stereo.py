@@ -31,7 +31,7 @@ class WebStereo(Source):
         split: folder of the split.
     """
 
-    card: ClassVar[SourceCard] = SourceCard(
+    card = SourceCard(
         family="web stereo",
         quality=Quality.LOW,
         kind=LabelKind.AFFINE_DISPARITY,
@@ -40,6 +40,7 @@ class WebStereo(Source):
         noise="",
         licence="research only, as commonly stated for HR-WSI; not confirmed at its publisher",
         citation="Xian et al., Structure-Guided Ranking Loss for Single Image Depth Prediction, CVPR 2020",
+        size="20 378 train, 400 val",
     )
     layout: ClassVar[str] = "train/imgs, train/gts and train/valid_masks"
 

@@ -1,5 +1,7 @@
 """Fixtures that several test modules share."""
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,3 +14,11 @@ def real_samples() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real samples at {folder}")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def forget_determinism() -> Iterator[None]:
+    """Undo what a Trainer with deterministic=True sets for the whole process."""
+    yield
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.use_deterministic_algorithms(False)

@@ -7,13 +7,17 @@ import time
 import tracemalloc
 from collections import Counter
 from fractions import Fraction
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from depthmix.errors import ConfigError
-from depthmix.mixture import MixturePlan, MixtureSampler, Slot, permute, proportionate_turns
+from depthmix.mixture import MixturePlan, MixtureSampler, Phase, Slot
+from depthmix.shuffle import permute, permute_all
+from depthmix.turns import proportionate_turns
 
 SIZES = {"web": 10, "kitti": 3, "planes": 7}
 WEIGHTS = {"web": 2.0, "kitti": 1.0, "planes": 0.5}
@@ -51,6 +55,15 @@ def test_every_order_of_a_small_source_is_about_equally_likely(size: int) -> Non
     expected = 1200 / math.factorial(size)
     assert len(orders) == math.factorial(size)
     assert all(abs(count - expected) < 5 * math.sqrt(expected) for count in orders.values())
+
+
+@given(size=st.integers(1, 10**12), keys=keys, seed=st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_many_positions_at_once_give_what_one_at_a_time_gives(size: int, keys: list[int], seed: int) -> None:
+    positions = np.random.default_rng(seed).integers(0, size, 40)
+    one_by_one = [permute(int(position), size, keys) for position in positions]
+    sizes, all_keys = np.full(40, size), np.tile(np.array(keys, np.uint64), (40, 1))
+    assert permute_all(positions, sizes, all_keys).tolist() == one_by_one
 
 
 def test_neighbours_are_torn_apart_in_a_big_source() -> None:
@@ -170,6 +183,96 @@ def test_a_billion_samples_in_fifty_sources_cost_nothing() -> None:
     assert used < 5  # measured: 0.1 s, and several times that under tracemalloc
 
 
+TIERS = {"web": "LOW", "kitti": "HIGH", "planes": "WEAK"}
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> MixturePlan:
+    """Any plan: with places for tiers, or without, with changes of weights, or without."""
+    tenths = st.integers(1, 40).map(lambda number: number / 10)
+    values = draw(st.lists(st.one_of(st.integers(1, 9), tenths), min_size=1, max_size=6))
+    names = list(named(values))
+    sizes = {name: draw(st.one_of(st.integers(1, 80), st.integers(1, 10**9))) for name in names}
+    tiers = {name: draw(st.sampled_from(["LOW", "HIGH"])) for name in names}
+    batch_size = draw(st.integers(2, 12))
+    wanted = [tier for tier in sorted(set(tiers.values())) if draw(st.booleans())]
+    least = {tier: draw(st.integers(0, batch_size // 2)) for tier in wanted}
+    steps = sorted(draw(st.sets(st.integers(1, 40), max_size=3)))
+    changes = [Phase(step, {draw(st.sampled_from(names)): draw(tenths)}) for step in steps]
+    return MixturePlan(sizes, named(values), batch_size, draw(st.integers(0, 2**40)), tiers, least, changes)
+
+
+@given(plan=plans(), first=st.one_of(st.integers(0, 45), st.integers(0, 10**9)), count=st.integers(0, 12))
+@settings(max_examples=150, deadline=None)
+def test_a_block_is_its_batches(plan: MixturePlan, first: int, count: int) -> None:
+    block = plan.block(first, first + count)
+    assert block.shape == (count, plan.batch_size, 3)
+    expected = [
+        [[plan.names.index(slot.source), slot.index, slot.epoch] for slot in plan.batch(step)]
+        for step in range(first, first + count)
+    ]
+    assert block.tolist() == expected
+
+
+@given(plan=plans())
+@settings(max_examples=100, deadline=None)
+def test_nothing_comes_again_before_all_of_its_source_came_whatever_the_phases(plan: MixturePlan) -> None:
+    seen: dict[str, Counter[tuple[int, int]]] = {name: Counter() for name in plan.names}
+    for step in range(50):
+        for slot in plan.batch(step):
+            seen[slot.source][slot.epoch, slot.index] += 1
+    for name, found in seen.items():
+        assert set(found.values()) <= {1}
+        count = len(found)
+        epochs = Counter(epoch for epoch, _ in found)
+        assert epochs == Counter(ordinal // plan.sizes[name] for ordinal in range(count))
+
+
+@given(plan=plans())
+@settings(max_examples=100, deadline=None)
+def test_every_batch_holds_what_the_tiers_are_promised(plan: MixturePlan) -> None:
+    assert plan.least is not None
+    assert plan.tiers is not None
+    for step in range(0, 60, 7):
+        found = Counter(plan.tiers[slot.source] for slot in plan.batch(step))
+        assert all(found[tier] >= count for tier, count in plan.least.items())
+
+
+@given(plan=plans())
+@settings(max_examples=60, deadline=None)
+def test_what_is_drawn_is_what_is_expected_whatever_the_phases(plan: MixturePlan) -> None:
+    expected, seen = Counter[str](), Counter[str]()
+    for step in range(50):
+        seen.update(slot.source for slot in plan.batch(step))
+        for name, share in plan.expected_share(step).items():
+            expected[name] += share * plan.batch_size  # type: ignore[assignment]
+    lanes = (1 + len(plan.least or {})) * (1 + len(plan.curriculum))
+    assert all(abs(seen[name] - expected[name]) < lanes + 1e-6 for name in plan.names)
+
+
+def test_places_for_a_tier_leave_the_shares_alone_where_they_can() -> None:
+    plain, promised = made(7), MixturePlan(SIZES, WEIGHTS, 7, 0, TIERS, {"HIGH": 1, "WEAK": 1})
+    assert promised.expected_share() == pytest.approx(plain.expected_share())
+    more = MixturePlan(SIZES, WEIGHTS, 7, 0, TIERS, {"WEAK": 3}).expected_share()
+    assert more["planes"] == pytest.approx(3 / 7)
+    assert more["web"] / more["kitti"] == pytest.approx(2)
+
+
+def test_a_source_may_come_and_go_with_the_curriculum() -> None:
+    plan = MixturePlan(
+        SIZES,
+        {**WEIGHTS, "kitti": 0},
+        6,
+        0,
+        curriculum=[Phase(5, {"kitti": 1, "web": 0}), Phase(9, {"web": 2.0})],
+    )
+    found = [{slot.source for slot in plan.batch(step)} for step in range(12)]
+    assert set().union(*found[:5]) == {"web", "planes"}
+    assert set().union(*found[5:9]) == {"kitti", "planes"}
+    assert plan.expected_share(11) == made().expected_share()
+    assert plan.fingerprint() != made().fingerprint()
+
+
 @pytest.mark.parametrize("world", [1, 2, 3, 6])
 def test_any_number_of_ranks_sees_the_same_global_batches(world: int) -> None:
     samplers = [MixtureSampler(made(), 5, rank, world) for rank in range(world)]
@@ -215,10 +318,32 @@ def test_lightning_finds_set_epoch() -> None:
         ({"a": 1, "b": 1}, {"a": 1, "b": 1e-9}, {}, "sources.b.weight: 1e-09 is less than 1/65536 of all"),
         ({"a": 1}, {"a": 1}, {"batch_size": 0}, "batch_size: must be at least 1, got 0"),
         ({"a": 1}, {"a": 1}, {"seed": -1}, "seed: must not be negative, got -1"),
+        ({"a": 1}, {"a": 1}, {"least": {"HIGH": -1}}, "least.HIGH: must not be negative, got -1"),
+        ({"a": 1}, {"a": 1}, {"least": {"HIGH": 5}}, "least: 5 samples do not fit into batches of 4"),
+        ({"a": 1}, {"a": 1}, {"least": {"HIGH": 1}}, "least.HIGH: no source with a weight is of this tier"),
+        (
+            {"a": 1},
+            {"a": 1},
+            {"curriculum": [Phase(0, {"a": 2})]},
+            "curriculum.0.step: must come after",
+        ),
+        ({"a": 1}, {"a": 1}, {"curriculum": [Phase(3, {"b": 2})]}, "curriculum.0.weights.b: no such source"),
+        (
+            {"a": 1},
+            {"a": 1},
+            {"curriculum": [Phase(3, {"a": -2})]},
+            "curriculum.0.weights.a: must be",
+        ),
+        (
+            {"a": 1},
+            {"a": 1},
+            {"curriculum": [Phase(3, {"a": 0})]},
+            "curriculum.0.weights: leaves out",
+        ),
     ],
 )
 def test_an_impossible_mix_is_named(
-    sizes: dict[str, int], weights: dict[str, float], more: dict[str, int], text: str
+    sizes: dict[str, int], weights: dict[str, float], more: dict[str, Any], text: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
         MixturePlan(sizes, weights, **{"batch_size": 4, **more})

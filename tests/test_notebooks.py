@@ -60,3 +60,13 @@ def test_the_kept_notebook_is_small_and_names_no_machine(notebook):
     without_pictures = re.sub(r'"image/png": "[^"]*"', "", text)
     assert not MACHINE_PATH.search(without_pictures)
     assert set(json.loads(text)["metadata"]) == {"kernelspec", "language_info"}
+
+
+def test_adding_a_source_takes_at_most_120_lines():
+    files = [
+        "".join(cell["source"]).split("\n", 1)[1]
+        for cell in code_cells(FOLDER / "02_add_a_source.ipynb")
+        if "".join(cell["source"]).startswith("%%writefile")
+    ]
+    assert len(files) == 3  # adapter, fixture writer, test
+    assert sum(len(text.rstrip().splitlines()) for text in files) <= 120

@@ -15,8 +15,9 @@ import pytest
 
 from depthmix.errors import BadSample, BadSource, ConfigError, StorageError
 from depthmix.prepare import Progress, cover, prepare
+from depthmix.prepare.budget import allowed_bad
 from depthmix.store import CodecOptions, ShardSet
-from depthmix.store.record import pack_record
+from depthmix.store.record import own_folder, pack_record
 from tests.store.helpers import (
     SIZE,
     BuggySource,
@@ -58,7 +59,7 @@ def test_a_prepared_set_holds_every_sample_in_the_order_of_the_source(raw, tmp_p
 def test_root_record_says_what_the_set_was_made_from(raw, tmp_path):
     prepare(TinySource(raw), tmp_path / "out", size=(8, 8))
     info = json.loads((tmp_path / "out" / "index.json").read_text())
-    assert (info["schema"], info["name"], info["count"], info["size"]) == (2, "tiny", 9, [8, 8])
+    assert (info["schema"], info["name"], info["count"], info["size"]) == (3, "tiny", 9, [8, 8])
     assert info["card"]["kind"] == "METRIC_DEPTH"
     assert info["card"]["quality"] == "HIGH"
     assert info["options"]["codec"] == {"image": "jpeg", "label": "code16"}
@@ -131,7 +132,7 @@ def test_a_set_of_an_older_version_is_refused_by_name_and_replaced_only_when_ask
     body = json.loads((out / "index.json").read_text())
     del body["proof"]
     (out / "index.json").write_bytes(pack_record({**body, "schema": 1}))
-    with pytest.raises(StorageError, match=r"schema: has schema 1, this version reads 2; .*--overwrite"):
+    with pytest.raises(StorageError, match=r"schema: has schema 1, this version reads 3; .*--overwrite"):
         prepare(TinySource(raw), out)
     prepare(TinySource(raw), out, overwrite=True)
     assert tree(out) == fresh
@@ -356,6 +357,113 @@ def test_a_set_of_nothing_but_bad_samples_always_stops(tmp_path, count, fraction
     with pytest.raises(BadSource, match=f"all {count} samples are bad.*check the folder and the source"):
         prepare(TinySource(raw), tmp_path / "out", max_bad_fraction=fraction)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_block_of_bad_samples_alone_is_an_empty_shard(tmp_path):
+    raw = make_raw(tmp_path / "raw", 12, bad=[9, 10, 11])
+    report = prepare(TinySource(raw), tmp_path / "out", shard_mb=6, max_bad_fraction=0.3)
+    shards = ShardSet(tmp_path / "out")
+    assert [entry["count"] for entry in shards.info["shards"]] == [3, 3, 3, 0]
+    assert [sample.key for sample in shards] == [f"{number:03d}" for number in range(9)]
+    assert shards.verify() == []
+    assert len(report.skipped) == 3
+    assert prepare(TinySource(raw), tmp_path / "out", shard_mb=6, max_bad_fraction=0.3).reused
+
+
+@pytest.mark.parametrize(
+    ("total", "fraction", "allowed"),
+    [
+        (20, 0.1, 2),
+        (30, 0.1, 3),
+        (7, 0.0, 0),
+        (20, None, 2),
+        (999, None, 100),
+        (50_000, None, 100),
+        (10**6, None, 1000),
+    ],
+)
+def test_a_budget_suits_the_size_of_the_source(total, fraction, allowed):
+    assert allowed_bad(total, fraction) == allowed
+
+
+def test_a_disk_that_is_too_small_is_named_before_anything_is_written(raw, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=9000)
+    monkeypatch.setattr("depthmix.prepare.run.shutil.disk_usage", lambda path: usage)
+    with pytest.raises(
+        StorageError, match=r"about 0\.0 GB are needed for 9 samples, 0\.0 GB are free; free some"
+    ):
+        prepare(TinySource(raw), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    usage = usage._replace(free=10**9)
+    prepare(TinySource(raw), tmp_path / "out")
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
+def test_jobs_of_an_array_end_in_the_bytes_of_one_run(tmp_path, order):
+    source = TinySource(make_raw(tmp_path / "raw", 20, bad=[4]))
+    whole = prepare(source, tmp_path / "whole", shard_mb=6)
+    for job in order:
+        report = prepare(source, tmp_path / "out", shard_mb=6, job_id=job, num_jobs=3, workers=2 * (job == 1))
+        assert (report.missing == 0) == (job == order[-1])
+    assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+    assert (report.count, report.skipped) == (whole.count, whole.skipped)
+    for job in (0, 5):  # any job may run again, and other arrays, too
+        prepare(source, tmp_path / "out", shard_mb=6, job_id=job, num_jobs=6)
+    assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+
+
+def test_a_job_that_was_killed_is_run_again_and_closes_the_set(tmp_path):
+    source = TinySource(make_raw(tmp_path / "raw", 20))
+    prepare(source, tmp_path / "whole", shard_mb=6)
+
+    def stop(now):
+        if now.done == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(source, tmp_path / "out", shard_mb=6, job_id=0, num_jobs=2, progress=stop)
+    assert prepare(source, tmp_path / "out", shard_mb=6, job_id=1, num_jobs=2).missing > 0
+    assert "index.json" not in tree(tmp_path / "out")
+    assert prepare(source, tmp_path / "out", shard_mb=6, job_id=0, num_jobs=2).missing == 0
+    assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+
+
+def test_jobs_of_an_array_make_changed_raw_files_anew(tmp_path):
+    raw = make_raw(tmp_path / "raw", 20)
+    for job in (0, 1):
+        prepare(TinySource(raw), tmp_path / "out", shard_mb=6, job_id=job, num_jobs=2)
+    shutil.copy(raw / "003.npy", raw / "009.npy")
+    for job in (0, 1):
+        prepare(TinySource(raw), tmp_path / "out", shard_mb=6, job_id=job, num_jobs=2)
+    prepare(TinySource(raw), tmp_path / "fresh", shard_mb=6)
+    assert tree(tmp_path / "out") == tree(tmp_path / "fresh")
+
+
+def test_a_share_of_an_array_refuses_what_cannot_be(raw, tmp_path):
+    for options, reason in (
+        ({"job_id": 2, "num_jobs": 2}, r"job_id: must be in 0 \.\. 1, got 2"),
+        ({"num_jobs": 0}, "num_jobs: must be at least 1, got 0"),
+        (
+            {"num_jobs": 2, "overwrite": True},
+            "overwrite: jobs of an array would remove what the others wrote",
+        ),
+    ):
+        with pytest.raises(ConfigError, match=reason):
+            prepare(TinySource(raw), tmp_path / "out", **options)
+    prepare(TinySource(raw), tmp_path / "out", shard_mb=6)
+    with pytest.raises(StorageError, match=r"holds a set made otherwise: options\.codec\.image: was"):
+        prepare(TinySource(raw), tmp_path / "out", shard_mb=6, num_jobs=2, codec=CodecOptions(image="png"))
+
+
+def test_jobs_of_an_array_share_a_folder_and_others_stay_out(raw, tmp_path):
+    with own_folder(tmp_path / "out", shared=True):
+        with own_folder(tmp_path / "out", shared=True):
+            pass
+        with pytest.raises(StorageError, match="another process prepares data in this folder"):
+            prepare(TinySource(raw), tmp_path / "out")
+        assert prepare(TinySource(raw), tmp_path / "out", num_jobs=2).missing == 0
+    with own_folder(tmp_path / "out"), pytest.raises(StorageError, match="another process prepares"):
+        prepare(TinySource(raw), tmp_path / "out", num_jobs=2)
 
 
 def test_an_empty_source_is_an_error_that_says_what_should_lie_there(tmp_path):

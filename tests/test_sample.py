@@ -112,6 +112,12 @@ def test_a_focal_length_must_be_positive(focal):
         Intrinsics(focal, 1, 0, 0)
 
 
+@pytest.mark.parametrize("change", [{"fx": 1e-45}, {"fy": 1e38}, {"cx": -1e38}, {"cy": 1e308}])
+def test_a_camera_that_float32_cannot_reckon_with_is_refused(change):
+    with pytest.raises(BadSample, match=r"intrinsics\.[fc][xy]: is no number of pixels"):
+        Intrinsics(**({"fx": 1, "fy": 1, "cx": 0, "cy": 0} | change))
+
+
 def ray(camera, u, v):
     return ((u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy)
 

@@ -15,6 +15,7 @@ from depthmix.alignment.normalised import (
     median_mad,
     normalise,
     normalised,
+    normalised_difference,
 )
 
 __all__ = [
@@ -33,4 +34,5 @@ __all__ = [
     "median_mad",
     "normalise",
     "normalised",
+    "normalised_difference",
 ]

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -16,7 +16,15 @@ from depthmix.masked import (
     middle_values,
 )
 
-__all__ = ["CONTRAST_FLOOR", "Normalised", "has_contrast", "median_mad", "normalise", "normalised"]
+__all__ = [
+    "CONTRAST_FLOOR",
+    "Normalised",
+    "has_contrast",
+    "median_mad",
+    "normalise",
+    "normalised",
+    "normalised_difference",
+]
 
 # A spread below this part of the values' own size is called flat. float32 rounds at 6e-8 of the size, so
 # a map right at the floor still keeps three digits; an absolute floor (1e-8) would depend on the unit.
@@ -57,6 +65,17 @@ def normalised(x: Float[Tensor, "b *shape"], valid: Bool[Tensor, "b *shape"]) ->
     return Normalised(*_Normalise.apply(at_least_float32(x), valid, True))  # type: ignore[no-untyped-call]
 
 
+def normalised_difference(
+    x: Float[Tensor, "b *shape"], label: Float[Tensor, "b *shape"], valid: Bool[Tensor, "b *shape"]
+) -> tuple[Float[Tensor, "b *shape"], Bool[Tensor, " b"]]:
+    """Return `normalise(x) - normalise(label)`, and which labels have contrast, in half the operations.
+
+    Convention: the label is a constant, no gradient flows into it.
+    """
+    dtype = torch.promote_types(at_least_float32(x).dtype, label.dtype)
+    return _Difference.apply(x.to(dtype), label.to(dtype), valid)  # type: ignore[no-any-return, no-untyped-call]
+
+
 def median_mad(
     x: Float[Tensor, "b *shape"], valid: Bool[Tensor, "b *shape"]
 ) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
@@ -81,34 +100,83 @@ class _Normalise(torch.autograd.Function):
         ctx: Any, x: Float[Tensor, "b *shape"], valid: Bool[Tensor, "b *shape"], judge: bool
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         values, count = _holed(x, valid), count_valid(valid)
-        lower, upper = middle_values(values, count)
-        median, floor = (lower + upper) / 2, _floor(values, count)
-        mad = _mean((values - median[:, None]).abs_(), count)
-        steep = mad > floor
-        contrast = _varies(values, count, floor) if judge else steep.clone()
-        divisor = torch.maximum(mad, floor)
-        divisor = torch.where(divisor > 0, divisor, 1)
-        out = values.sub_(median[:, None]).div_(divisor[:, None])
-        ctx.save_for_backward(x, valid, lower, upper, divisor, steep)
-        ctx.mark_non_differentiable(median, divisor, contrast)
-        return torch.where(valid, out.view_as(x), 0), median, divisor, contrast
+        found = _statistics(values, count)
+        contrast = _varies(values, count, found.floor) if judge else torch.zeros_like(count, dtype=torch.bool)
+        out = values.sub_(found.median[:, None]).div_(found.divisor[:, None])
+        ctx.save_for_backward(x, valid, *found)
+        ctx.mark_non_differentiable(found.median, found.divisor, contrast)
+        return torch.where(valid, out.view_as(x), 0), found.median, found.divisor, contrast
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor, None, None]:
-        x, valid, lower, upper, divisor, steep = ctx.saved_tensors
-        count, values = count_valid(valid).clamp_min(1), _holed(x, valid)
-        median = (lower + upper) / 2
-        away = values - median[:, None]
-        to_map = torch.where(valid, gradient, 0).flatten(1).div_(divisor[:, None])
-        to_mad = -(to_map * away).nansum(1) / divisor
-        to_mad = torch.where(steep, to_mad, 0) / count
-        signs = away.sign_()
-        to_median = -to_map.sum(1) - to_mad * signs.nansum(1)
-        total = to_map.addcmul_(signs, to_mad[:, None])
-        del away, signs  # memory: one map less at the peak
-        total = add_to_middle(total, to_median, values, lower, upper)
-        return torch.where(valid, total.view_as(x), 0), None, None
+        x, valid, *found = ctx.saved_tensors
+        return _to_input(gradient, x, valid, _Statistics(*found)), None, None
+
+
+class _Difference(torch.autograd.Function):
+    """Normalise two maps in one pass and subtract, with the gradient of the first; of it alone is kept."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Float[Tensor, "b *shape"], other: Float[Tensor, "b *shape"], valid: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        rows = len(x)
+        values, count = (
+            _holed(torch.cat([x, other]), valid.repeat(2, *[1] * (x.dim() - 1))),
+            count_valid(valid),
+        )
+        found = _statistics(values, count.repeat(2))
+        contrast = _varies(values[rows:], count, found.floor[rows:])
+        values.sub_(found.median[:, None]).div_(found.divisor[:, None])
+        ctx.save_for_backward(x, valid, *(row[:rows] for row in found))
+        ctx.mark_non_differentiable(contrast)
+        return torch.where(valid, (values[:rows].sub_(values[rows:])).view_as(x), 0), contrast
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor, None, None]:
+        x, valid, *found = ctx.saved_tensors
+        return _to_input(gradient, x, valid, _Statistics(*found)), None, None
+
+
+class _Statistics(NamedTuple):
+    """Hold what a row is normalised by, and what its gradient needs."""
+
+    lower: Float[Tensor, " b"]
+    upper: Float[Tensor, " b"]
+    median: Float[Tensor, " b"]
+    floor: Float[Tensor, " b"]
+    divisor: Float[Tensor, " b"]
+    steepness: Float[Tensor, " b"]  # derivative of the divisor by one deviation, over the divisor
+
+
+def _statistics(values: Float[Tensor, "b n"], count: Int[Tensor, " b"]) -> _Statistics:
+    lower, upper = middle_values(values, count)
+    median, floor, own = (lower + upper) / 2, _floor(values, count), count.clamp_min(1)
+    mad = (values - median[:, None]).abs_().nansum(1) / own
+    divisor = torch.maximum(mad, floor)
+    divisor = torch.where(divisor > 0, divisor, 1)
+    return _Statistics(lower, upper, median, floor, divisor, (mad > floor) / (divisor * own))
+
+
+def _to_input(
+    gradient: Float[Tensor, "b *shape"],
+    x: Float[Tensor, "b *shape"],
+    valid: Bool[Tensor, "b *shape"],
+    found: _Statistics,
+) -> Float[Tensor, "b *shape"]:
+    """Carry the gradient of a normalised map back: its own, less that of the deviation and of the median."""
+    values = _holed(x, valid)
+    away = values - found.median[:, None]
+    to_map = torch.where(valid, gradient, 0).flatten(1).div_(found.divisor[:, None])
+    pull = (to_map * away).nansum(1) * found.steepness
+    signs = away.sign_()
+    to_median = pull * signs.nansum(1) - to_map.sum(1)
+    total = to_map.addcmul_(signs, pull[:, None], value=-1)
+    del away, signs  # memory: one map less at the peak
+    total = add_to_middle(total, to_median, values, found.lower, found.upper)
+    return torch.where(valid, total.view_as(x), 0)
 
 
 def _holed(x: Float[Tensor, "b *shape"], valid: Bool[Tensor, "b *shape"]) -> Float[Tensor, "b n"]:

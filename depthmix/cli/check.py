@@ -12,7 +12,7 @@ from depthmix.errors import ConfigError, DepthmixError
 if TYPE_CHECKING:
     from depthmix.objective import Term
 
-__all__ = ["add_arguments", "config_problems", "recipe", "run", "term_from"]
+__all__ = ["add_arguments", "config_problems", "data_arguments", "recipe", "run", "term_from"]
 
 TOP_LEVEL = (
     "seed_everything",
@@ -100,7 +100,7 @@ def _shape(document: Document, root: str | None) -> Iterator[Problem]:
 def _meaning(document: Document, root: str | None) -> list[Problem]:
     """Build what the configuration names: terms, network, sets; then compare terms with sources."""
     try:
-        arguments = _data_arguments(document.values["data"], root)
+        arguments = data_arguments(document.values["data"], root)
     except DepthmixError as error:
         return [_placed(document, error)]
     terms, problems = _terms(document)
@@ -212,12 +212,21 @@ def _build(spec: str | dict[str, Any], base: type) -> Any:
     return found(**(spec.get("init_args") or {}))
 
 
-def _data_arguments(data: dict[str, Any], root: str | None) -> dict[str, Any]:
+def data_arguments(data: dict[str, Any], root: str | None) -> dict[str, Any]:
+    """Return the arguments of `MixData` that the plain values of a configuration stand for.
+
+    Raises:
+        ConfigError: an option is out of its range.
+        TypeError: an option that does not exist, or of another form; `depthmix check` says which.
+    """
     from depthmix.augment import AugmentOptions
     from depthmix.data import SourceSpec
+    from depthmix.mixture import Phase
 
     arguments = data | ({"root": root} if root else {})
     arguments["sources"] = {name: SourceSpec(**(spec or {})) for name, spec in data["sources"].items()}
     if data.get("augment"):
         arguments["augment"] = AugmentOptions(**data["augment"])
+    if data.get("curriculum"):
+        arguments["curriculum"] = [Phase(**phase) for phase in data["curriculum"]]
     return arguments

@@ -15,9 +15,12 @@ TRAINING = ("fit", "validate", "test")
 COMMANDS = {
     "demo": "make raw data of four qualities, prepare, train, evaluate, show: the whole way once",
     "sources": "list the sources that are known, or show the card of one",
+    "new-source": "write a source of your own with its fixture writer and its test",
     "prepare": "read a raw data set with a source and write it as checked HDF5 shards",
     "verify": "check every byte of prepared data against its records",
+    "inspect": "measure how good the labels of raw or prepared data are, and what looks wrong",
     "check": "report every problem of a training configuration, with file, line and column",
+    "mix": "show what a configuration draws from which source, and how often each sample comes",
     "predict": "predict the depth of photos with a trained checkpoint",
     "report": "write report.html of a run",
 }
@@ -76,7 +79,7 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
     for name, text in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
         if name == chosen:
-            module: Command = import_module(f"depthmix.cli.{name}")
+            module: Command = import_module(f"depthmix.cli.{name.replace('-', '_')}")
             module.add_arguments(command)
             command.set_defaults(run=module.run)
     for name in TRAINING:

@@ -2,16 +2,17 @@
 
 import argparse
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from depthmix.errors import ConfigError
 
 if TYPE_CHECKING:
-    from depthmix.prepare import PrepareReport
+    from depthmix.prepare import PrepareReport, Progress
     from depthmix.sources.base import Source
 
-__all__ = ["add_arguments", "prepare_with_bar", "run", "summary"]
+__all__ = ["add_arguments", "construct", "prepare_with_bar", "run", "summary"]
 
 # The rule of the mixture, kept here, too: a name becomes a folder, and must stay below OUT.
 NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_-]*"
@@ -25,29 +26,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="name of the source in the mix (default: the source's own)")
     parser.add_argument("--size", help="HxW: scale to cover and crop the centre, such as 384x512")
     parser.add_argument("--workers", type=int, default=2, help="processes; the result does not depend on it")
+    parser.add_argument("--scheduler", metavar="ADDRESS",
+                        help="Dask scheduler whose workers do it, such as tcp://node1:8786")  # fmt: skip
+    parser.add_argument("--num-jobs", type=int, default=1, help="jobs of an array that share the work")
+    parser.add_argument("--job-id", type=int, default=0, help="number of this job in the array, from 0")
     parser.add_argument("--on-bad", choices=["skip", "error"], default="skip")
+    parser.add_argument("--max-bad-fraction", type=float, metavar="PART",
+                        help="part of the samples that may be bad (default: 0.1 %%, at least 100 samples, "
+                             "at most 10 %% of a small source)")  # fmt: skip
+    parser.add_argument("--image", choices=["jpeg", "png"], default="jpeg", help="png is lossless")
+    parser.add_argument(
+        "--label", choices=["code16", "float32"], default="code16", help="float32 is lossless"
+    )
+    parser.add_argument("--shard-mb", type=int, default=64, help="size of a shard, about")
     parser.add_argument("--overwrite", action="store_true", help="replace a set made with other options")
     parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE",
                         help="an option of the source, such as --option split=val")  # fmt: skip
+    parser.add_argument("--options", type=Path, metavar="FILE", help="options of the source as YAML")
 
 
 def run(options: argparse.Namespace) -> int:
     """Prepare one source and say what was left out and why."""
-    from depthmix.sources.registry import find
+    from depthmix.store import CodecOptions
 
-    given = dict(_option(text) for text in options.option)
-    if options.name is not None:
-        given["name"] = options.name
     size = _size(options.size)
-    source = _construct(find(options.source), options.raw, given)
+    source = construct(options.source, options.raw, options.option, options.name, file=options.options)
     report = prepare_with_bar(
         source,
         options.out / source.name,
         size=size,
         workers=options.workers,
+        scheduler=options.scheduler,
+        job_id=options.job_id,
+        num_jobs=options.num_jobs,
         on_bad=options.on_bad,
+        max_bad_fraction=options.max_bad_fraction,
+        codec=CodecOptions(options.image, options.label),
+        shard_mb=options.shard_mb,
         overwrite=options.overwrite,
     )
+    print(f"{source.name}: licence: {source.card.licence}")
     print(summary(source.name, report))
     return 0
 
@@ -61,9 +79,14 @@ def prepare_with_bar(source: "Source", out: Path, **options: Any) -> "PrepareRep
         return prepare(
             source,
             out,
-            progress=lambda now: update(now.done, now.total, f"{now.skipped} skipped" if now.skipped else ""),
+            progress=lambda now: update(now.done, now.total, _note(now)),
             **options,
         )
+
+
+def _note(now: "Progress") -> str:
+    skipped = f"{now.skipped} skipped, " if now.skipped else ""
+    return f"{skipped}{now.bytes / 1e6:.0f} MB"
 
 
 def summary(name: str, report: "PrepareReport") -> str:
@@ -71,9 +94,31 @@ def summary(name: str, report: "PrepareReport") -> str:
     how = "was there already" if report.reused else f"{report.bytes / 1e6:.1f} MB in {report.seconds:.1f} s"
     lines = [f"{name}: {report.count} samples, {len(report.skipped)} skipped, {how}"]
     lines += [f"  skipped {skipped.key}: {skipped.reason}" for skipped in report.skipped[:10]]
+    if report.missing:
+        lines.append(f"  {report.missing} shards are other jobs' work; the last job closes the set")
     if len(report.skipped) > 10:
         lines.append(f"  and {len(report.skipped) - 10} more, see quarantine.jsonl")
     return "\n".join(lines)
+
+
+def construct(
+    source: str, raw: Path, options: Sequence[str], name: str | None = None, *, file: Path | None = None
+) -> "Source":
+    """Construct a source as the command line names it, with its options as NAME=VALUE or from a YAML file.
+
+    Raises:
+        ConfigError: no such source or option, a value that the source refuses, or no such file.
+        BadSource: the folder is not what the source reads.
+    """
+    from depthmix.sources.registry import find
+
+    kind = find(source)
+    values = _values_of_file(kind, file) if file is not None else {}
+    for option, text in dict(map(_option, options)).items():
+        values[option] = _value(text, _hint(kind, option, f"--option {option}"), f"--option {option}")
+    if name is not None:
+        values["name"] = name
+    return _constructed(kind, raw, values)
 
 
 def _option(text: str) -> tuple[str, str]:
@@ -83,18 +128,7 @@ def _option(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _construct(kind: "type[Source]", raw: Path, given: dict[str, str]) -> "Source":
-    from inspect import signature
-    from typing import get_type_hints
-
-    known = [name for name in signature(kind.__init__).parameters if name not in ("self", "root")]
-    hints = get_type_hints(kind.__init__)
-    values: dict[str, Any] = {}
-    for name, text in given.items():
-        if name not in known:
-            hint = f"{kind.__name__} takes {', '.join(known)}"
-            raise ConfigError(f"{kind.__name__} has no such option", field=f"--option {name}", hint=hint)
-        values[name] = _value(text, hints.get(name, object), f"--option {name}")
+def _constructed(kind: "type[Source]", raw: Path, values: dict[str, Any]) -> "Source":
     try:
         source = kind(raw, **values)
     except (TypeError, ValueError) as error:
@@ -102,6 +136,42 @@ def _construct(kind: "type[Source]", raw: Path, given: dict[str, str]) -> "Sourc
     if not re.fullmatch(NAME, source.name):
         raise ConfigError(f"a name holds letters, digits, _ and - only, got {source.name!r}", field="--name")
     return source
+
+
+def _hint(kind: "type[Source]", option: str, field: str) -> object:
+    """Return the type of an option."""
+    from inspect import signature
+    from typing import get_type_hints
+
+    known = [name for name in signature(kind.__init__).parameters if name not in ("self", "root")]
+    if option not in known:
+        hint = f"{kind.__name__} takes {', '.join(known)}"
+        raise ConfigError(f"{kind.__name__} has no such option", field=field, hint=hint)
+    return get_type_hints(kind.__init__).get(option, object)
+
+
+def _values_of_file(kind: "type[Source]", file: Path) -> dict[str, Any]:
+    """Read options from a mapping in YAML; each is checked at its place."""
+    import yaml
+
+    from depthmix.cli.schema import shape_problems
+
+    try:
+        text = file.read_text(encoding="utf-8")
+        node, values = yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
+    except OSError as error:
+        raise ConfigError(error.strerror or str(error), file=file, field="--options") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"is no YAML: {reason}", file=file, field="--options") from error
+    if not isinstance(node, yaml.MappingNode):
+        raise ConfigError("must hold a mapping of options", file=file, field="--options")
+    for key, value in node.value:
+        place = f"line {key.start_mark.line + 1}: {key.value}"
+        hint = _hint(kind, str(key.value), f"{file}: {place}")
+        for problem in shape_problems(value, hint, ""):
+            raise ConfigError(problem.text, file=file, field=place)
+    return dict(values)
 
 
 def _value(text: str, hint: object, field: str) -> object:

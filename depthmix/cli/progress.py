@@ -5,7 +5,16 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 __all__ = ["Update", "bar"]
 
@@ -17,6 +26,13 @@ class Update(Protocol):
         """Show the new state."""
 
 
+class _Rate(ProgressColumn):
+    """Samples a second, over the last half minute."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.1f}/s" if task.speed else "", style="progress.data.speed")
+
+
 @contextmanager
 def bar(title: str) -> Iterator[Update]:
     """Show one bar on standard error while the block runs."""
@@ -24,6 +40,7 @@ def bar(title: str) -> Iterator[Update]:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        _Rate(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )

@@ -1,42 +1,116 @@
 """`depthmix sources`: the sources that are known and what their labels are worth."""
 
 import argparse
+import csv
 import json
-from dataclasses import asdict
-from enum import IntEnum
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
 
-__all__ = ["add_arguments", "run"]
+from depthmix.errors import ConfigError
+
+__all__ = ["COLUMNS", "add_arguments", "read_catalogue", "run"]
+
+# Written by docs/make_sources.py from the cards of the classes; read here because importing every reader to
+# list their names would take longer than the reader of the list waits.
+CATALOGUE: Final = Path(__file__).parents[1] / "sources" / "sources.csv"
+COLUMNS: Final = (
+    *("name", "class", "family", "quality", "kind", "unit", "density", "noise", "licence", "size"),
+    *("read on real files", "layout", "citation"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("action", choices=["list", "show"])
     parser.add_argument("name", nargs="?", help="class name of the source to show")
+    parser.add_argument("--family", help="only this family, such as 'lidar'")
+    parser.add_argument("--quality", type=str.upper, help="only this tier: WEAK, LOW, MIDDLE or HIGH")
+    parser.add_argument("--kind", type=str.upper, help="only this kind, such as METRIC_DEPTH")
     parser.add_argument("--json", action="store_true", help="machine-readable output")
 
 
 def run(options: argparse.Namespace) -> int:
     """Print one line per source, or the whole card of one."""
-    from depthmix.sources.registry import available, find
-
-    if options.action == "show" and not options.name:
-        from depthmix.errors import ConfigError
-
-        raise ConfigError("no source named", field="name", hint="see `depthmix sources list`")
-    chosen = {options.name: find(options.name)} if options.name else available()
-    cards = {name: _plain(asdict(source.card)) for name, source in chosen.items()}
+    rows = {**read_catalogue(), **_plug_ins()}
+    if options.action == "show":
+        shown = _shown(rows, options.name)
+        rows = {shown: rows[shown]}
+    for field in ("family", "quality", "kind"):
+        wanted = getattr(options, field)
+        if wanted:
+            rows = {name: row for name, row in rows.items() if row[field] == wanted}
+    if not rows:
+        raise ConfigError("no source is like that", field="sources list", hint="leave out a filter")
     if options.json:
-        print(json.dumps(cards, indent=2))
+        print(json.dumps(rows, indent=2))
     elif options.action == "list":
-        print(f"{'source':18} {'tier':7} {'kind':17} {'density':8} licence")
-        for name, card in cards.items():
-            print(f"{name:18} {card['quality']:7} {card['kind']:17} {card['density']:8} {card['licence']}")
+        _print_list(rows)
     else:
-        print(options.name)
-        for field, value in cards[options.name].items():
-            print(f"  {field:9} {value}")
+        for name, row in rows.items():
+            _print_card(name, row)
     return 0
 
 
-def _plain(card: dict[str, object]) -> dict[str, object]:
-    return {name: value.name if isinstance(value, IntEnum) else value for name, value in card.items()}
+def read_catalogue(file: Path = CATALOGUE) -> dict[str, dict[str, str]]:
+    """Read what the shipped sources say about themselves, by class name.
+
+    Raises:
+        ConfigError: the table was not installed.
+    """
+    try:
+        with file.open(newline="", encoding="utf-8") as stream:
+            return {row.pop("class"): row for row in csv.DictReader(stream)}
+    except OSError as error:
+        raise ConfigError(
+            f"cannot be read: {error}", field=str(file), hint="install depthmix again"
+        ) from error
+
+
+def _plug_ins() -> dict[str, dict[str, str]]:
+    from importlib.metadata import entry_points
+
+    if not entry_points(group="depthmix.sources"):
+        return {}
+    from depthmix.sources.registry import available, described
+
+    listed = read_catalogue()
+    rows = {name: described(name, source) for name, source in available().items() if name not in listed}
+    return {row.pop("class"): row for row in rows.values()}
+
+
+def _shown(rows: Mapping[str, dict[str, str]], name: str | None) -> str:
+    if not name:
+        raise ConfigError("no source named", field="name", hint="see `depthmix sources list`")
+    if name in rows:
+        return name
+    # The name in the mix and other capitals are meant for the same card.
+    for known, row in rows.items():
+        if name.lower() in (known.lower(), row["name"]):
+            return known
+    from depthmix.sources.registry import find
+
+    find(name)  # says which names are near
+    raise AssertionError(name)
+
+
+def _print_list(rows: Mapping[str, Mapping[str, str]]) -> None:
+    width = max(len(name) for name in rows)
+    last = ""
+    for name, row in sorted(rows.items(), key=lambda item: (item[1]["family"], item[0])):
+        if row["family"] != last:
+            last = row["family"]
+            print(f"{last}:")
+        real = "real" if row["read on real files"] == "yes" else ""
+        licence = textwrap.shorten(row["licence"], 60, placeholder=" ...")
+        print(f"  {name:{width}} {row['quality']:7} {row['kind']:17} {row['density']:7} {real:5} {licence}")
+    print(f"{len(rows)} sources; real = the reader was run on files of the publisher, too")
+    print("`depthmix sources show NAME` prints the card of one: unit, size, layout, citation")
+
+
+def _print_card(name: str, row: Mapping[str, str]) -> None:
+    print(name)
+    for field, value in row.items():
+        lines = textwrap.wrap(value, 90) or ["-"]
+        print(f"  {field:18} " + f"\n{'':21}".join(lines))

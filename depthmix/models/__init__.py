@@ -1,5 +1,6 @@
 """Networks that map an image to one map of log canonical depth."""
 
 from depthmix.models.light import LightDepthNet
+from depthmix.models.lite import LiteDepthNet
 
-__all__ = ["LightDepthNet"]
+__all__ = ["LightDepthNet", "LiteDepthNet"]

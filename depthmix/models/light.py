@@ -8,6 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from depthmix.models.blocks import Block, doubled, places, smoothed, start_near
+
 __all__ = ["LightDepthNet"]
 
 MINIMUM_SIZE = 32
@@ -59,14 +61,14 @@ class LightDepthNet(nn.Module):
         self.outputs = outputs
         finest, coarsest, pairs = widths[0], widths[-1], list(pairwise(widths))
         self.stem = nn.Conv2d(3 * 4 + 2, finest, 3, padding=1)
-        self.encoder = nn.ModuleList([_Block(width) for width in widths[:-1]])
+        self.encoder = nn.ModuleList([Block(width) for width in widths[:-1]])
         self.down = nn.ModuleList([nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in pairs])
-        self.middle = nn.Sequential(*[_Block(coarsest, dilation=1 + i % 2) for i in range(bottleneck)])
+        self.middle = nn.Sequential(*[Block(coarsest, dilation=1 + i % 2) for i in range(bottleneck)])
         self.context = nn.Linear(coarsest, coarsest)
         self.up = nn.ModuleList([nn.Conv2d(coarse, fine, 1) for fine, coarse in pairs])
-        self.decoder = nn.ModuleList([_Block(width) for width in widths[:-1]])
+        self.decoder = nn.ModuleList([Block(width) for width in widths[:-1]])
         self.head = nn.Conv2d(finest, 4 * outputs, 3, padding=1)
-        self._start_near(initial_depth)
+        start_near(self.head, initial_depth)
 
     @property
     def spec(self) -> dict[str, object]:
@@ -92,8 +94,8 @@ class LightDepthNet(nn.Module):
         padding = (0, -width % step, 0, -height % step)
         pixels = functional.pad((image - 0.5) * 4, padding, mode="replicate")
         half = functional.pixel_unshuffle(pixels, 2)
-        features = self._unet(self.stem(torch.cat([half, _places(half, height, width)], 1)))
-        return _smoothed(functional.pixel_shuffle(self.head(features), 2))[..., :height, :width]
+        features = self._unet(self.stem(torch.cat([half, places(half, height, width, side=2)], 1)))
+        return smoothed(functional.pixel_shuffle(self.head(features), 2))[..., :height, :width]
 
     def _unet(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         kept = []
@@ -102,49 +104,5 @@ class LightDepthNet(nn.Module):
             x = down(kept[-1])
         x = self.middle(x + self.context(x.mean((2, 3)))[:, :, None, None])
         for block, up in zip(reversed(self.decoder), reversed(self.up), strict=True):
-            x = block(_doubled(up(x)) + kept.pop())
+            x = block(doubled(up(x)) + kept.pop())
         return x
-
-    def _start_near(self, depth: float) -> None:
-        # Small but not zero: a map without any contrast has no gradient under scale-and-shift losses.
-        nn.init.normal_(self.head.weight, std=0.01)
-        if self.head.bias is not None:
-            nn.init.zeros_(self.head.bias)
-            nn.init.constant_(self.head.bias[:4], torch.tensor(depth).log().item())
-
-
-class _Block(nn.Module):
-    """Two convolutions around a shortcut; the second starts at zero, as if it were not there."""
-
-    def __init__(self, width: int, dilation: int = 1) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation, bias=False)
-        self.first_norm = nn.GroupNorm(8, width)
-        self.second = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.second_norm = nn.GroupNorm(8, width)
-        nn.init.zeros_(self.second_norm.weight)
-
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        inner = functional.silu(self.first_norm(self.first(x)))
-        out: Tensor = functional.silu(x + self.second_norm(self.second(inner)))
-        return out
-
-
-def _smoothed(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-    """Filter with (1, 2, 1) / 4 along rows and columns: zero at a period of two pixels."""
-    x = functional.pad(x, (1, 1, 1, 1), mode="replicate")
-    x = (x[..., :-2] + 2 * x[..., 1:-1] + x[..., 2:]) / 4
-    return (x[..., :-2, :] + 2 * x[..., 1:-1, :] + x[..., 2:, :]) / 4
-
-
-def _doubled(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
-    return functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
-
-
-def _places(half: Float[Tensor, "b c hh ww"], height: int, width: int) -> Float[Tensor, "b 2 hh ww"]:
-    """Say where each 2x2 cell lies in the unpadded image: -1 at one border, 1 at the other."""
-    rows, columns = half.shape[-2:]
-    v = (4 * torch.arange(rows, device=half.device, dtype=half.dtype) + 2) / height - 1
-    u = (4 * torch.arange(columns, device=half.device, dtype=half.dtype) + 2) / width - 1
-    grid = torch.stack([u.expand(rows, columns), v[:, None].expand(rows, columns)])
-    return grid.expand(half.shape[0], -1, -1, -1)

@@ -4,7 +4,7 @@ import hashlib
 import inspect
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +26,13 @@ def describe(job: Job, shard_mb: int) -> dict[str, Any]:
         "adapter_code": _code_digest(type(source)),
         "settings": _settings(source),
     }
-    plain = {"name": source.name, "card": _plain_card(source.card), "size": size, "options": options}
+    plain = {"name": source.name, "card": source.card.plain(), "size": size, "options": options}
     stated: dict[str, Any] = json.loads(json.dumps({**plain, "version": __version__}))
     return stated
 
 
-def _plain_card(card: SourceCard) -> dict[str, str]:
-    return {**asdict(card), "kind": card.kind.name, "quality": card.quality.name}
-
-
 def _settings(source: Source) -> dict[str, Any]:
-    """Return the options of the adapter: its public attributes with plain values, or lists of such."""
+    """Return the options of the adapter: its public attributes of plain values, lists and records."""
     items = sorted(vars(source).items())
     return {
         key: _stated(value) for key, value in items if key[0] != "_" and key != "name" and _is_plain(value)
@@ -46,12 +42,20 @@ def _settings(source: Source) -> dict[str, Any]:
 def _is_plain(value: object) -> bool:
     if isinstance(value, list | tuple):
         return all(map(_is_plain, value))
+    if is_dataclass(value) and not isinstance(value, type | SourceCard):
+        return all(map(_is_plain, _fields_of(value).values()))
     return value is None or isinstance(value, bool | int | float | str)
+
+
+def _fields_of(record: Any) -> dict[str, Any]:
+    return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
 def _stated(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_stated(item) for item in value]
+    if is_dataclass(value):
+        return {name: _stated(item) for name, item in _fields_of(value).items()}
     # JSON has no word for numbers that are not finite, and "no limit" is a common option.
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 

@@ -21,7 +21,7 @@ from depthmix.sample import LabelKind, Sample
 if TYPE_CHECKING:
     from depthmix.trained import Trained
 
-__all__ = ["Picture", "Strip", "encode_strips", "make_strips"]
+__all__ = ["Picture", "Strip", "encode_strips", "make_strips", "strip_of"]
 
 SAMPLES: Final = 3
 WIDTHS: Final = (320, 240, 180, 128, 96, 64)  # tried in turn until the pictures fit the budget
@@ -70,7 +70,7 @@ def make_strips(facts: RunFacts, chosen: SetFacts) -> list[Strip]:
     strips = []
     for index in sorted({round(i) for i in np.linspace(0, len(shards) - 1, SAMPLES)}):
         try:
-            strips.append(_strip(shards[index], facts.trained))
+            strips.append(strip_of(shards[index], facts.trained))
         except DepthmixError as error:
             facts.problems.append(str(error))
     return strips
@@ -86,7 +86,8 @@ def encode_strips(strips: Sequence[Strip], budget: int = 2_900_000) -> list[list
     return encoded
 
 
-def _strip(sample: Sample, trained: "Trained | None") -> Strip:
+def strip_of(sample: Sample, trained: "Trained | None" = None) -> Strip:
+    """Draw one sample, with prediction and error where there is a network."""
     metric, depth = False, None
     if trained is not None:
         metric, depth = _predicted(sample, trained)

@@ -15,6 +15,8 @@ from depthmix.scenes.shading import lit, sky_color
 
 __all__ = ["Hits", "Renderer", "View"]
 
+LIBRARIES = "libegl1 libgl1 libx11-6 libusb-1.0-0"  # what open3d's wheel expects from a Debian system
+
 
 @dataclass(frozen=True)
 class Hits:
@@ -197,7 +199,9 @@ def _open3d() -> ModuleType:
     try:
         import open3d
     except ImportError as error:
-        reason = f"open3d is needed to render the demo scenes: pip install depthmix[3d] ({error})"
-        raise ConfigError(reason) from error
+        # A wheel that is there but lacks a system library fails with ImportError, too.
+        absent = isinstance(error, ModuleNotFoundError)
+        needed = "pip install depthmix[3d]" if absent else f"apt-get install {LIBRARIES}, or their like"
+        raise ConfigError(f"open3d is needed to render the demo scenes: {error}", hint=needed) from error
     module: ModuleType = open3d
     return module

@@ -252,6 +252,8 @@ def _check_root(path: Path, info: Mapping[str, Any]) -> None:
         (LabelKind[info["card"]["kind"]], Quality[info["card"]["quality"]])
         CodecOptions(**info["options"]["codec"])
         [Skipped(**skip) for skip in info["skipped"]]
+        if type(info["samples_per_shard"]) is not int or info["samples_per_shard"] < 1:
+            raise ValueError("samples_per_shard is no count")
         texts = [info["name"], info["fingerprint"], *info["card"].values()]
         texts += [text for skip in info["skipped"] for text in skip.values()]
         texts += [shard[name] for shard in info["shards"] for name in ("sha256", "proof")]

@@ -126,11 +126,15 @@ def read_record(path: Path, *, proof: str | None = None) -> dict[str, Any]:
 
 
 @contextmanager
-def own_folder(folder: Path) -> Iterator[None]:
+def own_folder(folder: Path, *, shared: bool = False) -> Iterator[None]:
     """Create `folder` and keep every other writer out of it until the end of the block.
 
     The lock is one on the folder itself: it leaves no file and ends with the process, however that ends.
     Temporary files of a killed run are removed; a folder that is still empty at the end is removed, too.
+
+    Args:
+        folder: folder of the set.
+        shared: let in other writers that say the same, jobs of one array, and leave their files alone.
 
     Raises:
         StorageError: another process writes here, or the folder cannot be made.
@@ -139,16 +143,18 @@ def own_folder(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        _lock(handle, folder)
-        with storage_errors(folder):
-            for path in sorted(folder.glob(".*.tmp")):
-                if TEMPORARY.fullmatch(path.name):
-                    path.unlink()
+        _lock(handle, folder, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        if not shared:
+            with storage_errors(folder):
+                for path in sorted(folder.glob(".*.tmp")):
+                    if TEMPORARY.fullmatch(path.name):
+                        path.unlink()
         yield
     finally:
         os.close(handle)
-        with suppress(OSError):
-            folder.rmdir()
+        if not shared:
+            with suppress(OSError):
+                folder.rmdir()
 
 
 @contextmanager
@@ -161,9 +167,9 @@ def storage_errors(path: Path) -> Iterator[None]:
         raise StorageError(reason, file=path, hint=HINTS.get(error.errno or 0)) from error
 
 
-def _lock(handle: int, folder: Path) -> None:
+def _lock(handle: int, folder: Path, kind: int) -> None:
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
     except BlockingIOError as error:
         hint = "wait for it to end, or choose another folder"
         raise StorageError("another process prepares data in this folder", file=folder, hint=hint) from error

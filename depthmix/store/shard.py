@@ -14,7 +14,7 @@ from depthmix.store.codec import FIELDS
 
 __all__ = ["SCHEMA", "EncodedSample", "ShardIndex", "build_shard", "shard_name"]
 
-SCHEMA: Final = 2  # 2: a field for pairs of points
+SCHEMA: Final = 3  # 2: a field for pairs of points; 3: shards of equally many raw samples
 MAX_PIXELS: Final = 64 << 20
 
 
@@ -86,11 +86,11 @@ class ShardIndex:
         cameras = [[np.nan] * 4 if row is None else row for row in columns["cameras"]]
         index = cls(
             keys=tuple(columns["keys"]),
-            sizes=np.array(columns["sizes"], np.int64),
-            cameras=np.array(cameras, np.float64),
-            offsets=np.array(columns["offsets"], np.int64),
-            lengths=np.array(columns["lengths"], np.int64),
-            crc32=np.array(columns["crc32"], np.int64),
+            sizes=_rows(columns["sizes"], 2, np.int64),
+            cameras=_rows(cameras, 4, np.float64),
+            offsets=_rows(columns["offsets"], len(FIELDS), np.int64),
+            lengths=_rows(columns["lengths"], len(FIELDS), np.int64),
+            crc32=_rows(columns["crc32"], len(FIELDS), np.int64),
             digests=tuple(columns["digests"]),
         )
         index._check(file_size)
@@ -127,7 +127,7 @@ def build_shard(samples: Sequence[EncodedSample], metadata: Mapping[str, Any]) -
     """Build a whole HDF5 file in memory.
 
     Args:
-        samples: at least one sample.
+        samples: may be none, where all samples of a block are bad.
         metadata: plain values that describe the set; stored as JSON bytes together with the keys.
 
     Returns:
@@ -155,17 +155,23 @@ def build_shard(samples: Sequence[EncodedSample], metadata: Mapping[str, Any]) -
 
 
 def _index(samples: Sequence[EncodedSample]) -> ShardIndex:
-    lengths = np.array([[len(blob) for blob in sample.blobs] for sample in samples], np.int64)
+    fields = len(FIELDS)
+    lengths = _rows([[len(blob) for blob in sample.blobs] for sample in samples], fields, np.int64)
     ends = np.cumsum(lengths).reshape(lengths.shape)
     return ShardIndex(
         keys=tuple(sample.key for sample in samples),
-        sizes=np.array([sample.size for sample in samples], np.int64),
-        cameras=np.array([sample.camera or (np.nan,) * 4 for sample in samples], np.float64),
+        sizes=_rows([sample.size for sample in samples], 2, np.int64),
+        cameras=_rows([sample.camera or (np.nan,) * 4 for sample in samples], 4, np.float64),
         offsets=ends - lengths,
         lengths=lengths,
-        crc32=np.array([[zlib.crc32(blob) for blob in sample.blobs] for sample in samples], np.int64),
+        crc32=_rows([[zlib.crc32(blob) for blob in sample.blobs] for sample in samples], fields, np.int64),
         digests=tuple(hashlib.sha256(b"".join(sample.blobs)).hexdigest() for sample in samples),
     )
+
+
+def _rows(rows: Sequence[Any], width: int, dtype: type) -> np.ndarray:
+    """Return a table; no rows have a width, too."""
+    return np.array(rows, dtype) if rows else np.zeros((0, width), dtype)
 
 
 def _hdf5_image(payload: bytes, tables: Mapping[str, np.ndarray]) -> tuple[bytes, int]:
@@ -175,6 +181,7 @@ def _hdf5_image(payload: bytes, tables: Mapping[str, np.ndarray]) -> tuple[bytes
     with h5py.File.in_memory(libver=("v110", "v110")) as file:
         data = file.create_dataset("bytes", data=np.frombuffer(payload, np.uint8))
         for name, table in tables.items():
-            file.create_dataset(name, data=table, chunks=table.shape, fletcher32=True)
+            checked = {"chunks": table.shape, "fletcher32": True} if len(table) else {}
+            file.create_dataset(name, data=table, **checked)
         file.flush()
-        return file.id.get_file_image(), data.id.get_offset()
+        return file.id.get_file_image(), data.id.get_offset() or 0  # none where nothing is stored

@@ -49,74 +49,63 @@ def encode_sample(sample: Sample, options: CodecOptions) -> EncodedSample:
     return EncodedSample(sample.key, sample.size, camera, tuple(blobs.values()))
 
 
-@dataclass(slots=True)
-class ShardWriter:
-    """Write one prepared set, shard by shard, in the order in which samples are given.
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Account for one finished shard.
 
     Args:
-        out: folder of the set; it exists and belongs to this writer alone.
+        entry: what the record of the set states about it.
+        skipped: samples that were left out of it.
+        fingerprint: of the raw files of all its samples, those left out included.
+    """
+
+    entry: Mapping[str, Any]
+    skipped: Sequence[Skipped]
+    fingerprint: str
+
+
+@dataclass(slots=True)
+class ShardWriter:
+    """Write the shards of one prepared set, in any order, and at the end the record that closes it.
+
+    Args:
+        out: folder of the set; it exists.
         metadata: what every shard and the record of the set state (name, card, options, version);
             values as `json.loads` returns them.
-        shard_bytes: a shard is closed as soon as it holds this many bytes.
+        finished: the shards that are there, by number.
     """
 
     out: Path
     metadata: Mapping[str, Any]
-    shard_bytes: int
-    shards: list[dict[str, Any]] = field(default_factory=list)
-    skipped: list[Skipped] = field(default_factory=list)
-    count: int = 0
-    bytes: int = 0
-    _open: list[EncodedSample] = field(default_factory=list)
-    _open_skipped: list[Skipped] = field(default_factory=list)
-    _inputs: list[str] = field(default_factory=list)
-    _open_bytes: int = 0
+    finished: dict[int, Finished] = field(default_factory=dict)
 
-    def add(self, item: EncodedSample | Skipped, fingerprint: str) -> None:
-        """Take the next sample, or the note that it was left out; `fingerprint` is that of its raw files."""
-        self._inputs.append(fingerprint)
-        if isinstance(item, Skipped):
-            self._open_skipped.append(item)
-            return
-        self._open.append(item)
-        self._open_bytes += item.bytes
-        if self._open_bytes >= self.shard_bytes:
-            self._close_shard()
+    @property
+    def count(self) -> int:
+        """Samples in the finished shards."""
+        return sum(shard.entry["count"] for shard in self.finished.values())
 
-    def resume(self, fingerprints: Sequence[str]) -> int:
-        """Take over the leading shards that an interrupted run has finished.
+    @property
+    def bytes(self) -> int:
+        """Bytes of the finished shards."""
+        return sum(shard.entry["size"] for shard in self.finished.values())
+
+    @property
+    def skipped(self) -> list[Skipped]:
+        """Samples that were left out of the finished shards, in the order of the source."""
+        return [skip for _, shard in sorted(self.finished.items()) for skip in shard.skipped]
+
+    def write(self, number: int, items: Sequence[EncodedSample | Skipped], inputs: Sequence[str]) -> None:
+        """Commit one shard and its record.
 
         Args:
-            fingerprints: of all raw samples, in order.
-
-        Returns:
-            How many raw samples they cover; the caller goes on with the next one.
+            number: of the shard.
+            items: its samples in the order of the source, and notes of those that were left out.
+            inputs: fingerprints of the raw files of each item.
         """
-        cursor = 0
-        while (taken := self._take_over(fingerprints[cursor:])) > 0:
-            cursor += taken
-        return cursor
-
-    def close(self, fingerprint: str) -> None:
-        """Commit the last shard, the list of skipped samples, and last the record of the set."""
-        if self._open:
-            self._close_shard()
-        self.skipped += self._open_skipped
-        self._remove_strays()
-        commit(self.out / QUARANTINE, quarantine_bytes(self.skipped))
-        root = {
-            "schema": SCHEMA,
-            **self.metadata,
-            "count": self.count,
-            "fingerprint": fingerprint,
-            "shards": self.shards,
-            "skipped": [asdict(skip) for skip in self.skipped],
-        }
-        commit(self.out / ROOT, pack_record(root, indent=1))
-
-    def _close_shard(self) -> None:
-        name = shard_name(len(self.shards))
-        image, index = build_shard(self._open, {"schema": SCHEMA, **self.metadata})
+        name = shard_name(number)
+        image, index = build_shard(
+            [item for item in items if isinstance(item, EncodedSample)], {"schema": SCHEMA, **self.metadata}
+        )
         commit(self.out / name, image)
         record = {
             "schema": SCHEMA,
@@ -124,64 +113,77 @@ class ShardWriter:
             "size": len(image),
             "sha256": hashlib.sha256(image).hexdigest(),
             "metadata": self.metadata,
-            "inputs": len(self._inputs),
-            "fingerprint": combine(self._inputs),
-            "skipped": [asdict(skip) for skip in self._open_skipped],
+            "inputs": len(inputs),
+            "fingerprint": combine(inputs),
+            "skipped": [asdict(item) for item in items if isinstance(item, Skipped)],
             "samples": index.to_plain(),
         }
         packed = pack_record(record)
         commit((self.out / name).with_suffix(".json"), packed)
-        self._account(record, proof_of(packed))
-        self._open, self._open_skipped, self._inputs, self._open_bytes = [], [], [], 0
+        self.finished[number] = _finished(record, proof_of(packed))
 
-    def _account(self, record: Mapping[str, Any], proof: str) -> None:
-        count = len(record["samples"]["keys"])
-        self.shards.append(
-            {
-                "file": record["file"],
-                "size": record["size"],
-                "sha256": record["sha256"],
-                "count": count,
-                "proof": proof,
-            }
-        )
-        self.skipped += [Skipped(**skip) for skip in record["skipped"]]
-        self.count += count
-        self.bytes += record["size"]
+    def take_over(self, number: int, inputs: Sequence[str] | None) -> bool:
+        """Take over a shard that another run has finished, if it is just what this one would write.
 
-    def _take_over(self, fingerprints: Sequence[str]) -> int:
-        path = self.out / shard_name(len(self.shards))
+        Args:
+            number: of the shard.
+            inputs: fingerprints of the raw files of its samples; None trusts its record, and does not read
+                the shard.
+        """
+        path = self.out / shard_name(number)
         record_path = path.with_suffix(".json")
         if not (path.is_file() and record_path.is_file()):
-            return 0
+            return False
         try:
             record = read_record(record_path)
         except CorruptShard as error:
             log.warning("%s; the shard is written again", error)
-            return 0
+            return False
         if (record.get("schema"), record.get("metadata")) != (SCHEMA, self.metadata):
             log.info("%s: not taken over, it was made by another version or with other options", path)
-            return 0
-        inputs = fingerprints[: record["inputs"]]
-        same_inputs = len(inputs) == record["inputs"] and combine(inputs) == record["fingerprint"]
-        with storage_errors(path):
-            intact = hashlib.sha256(path.read_bytes()).hexdigest() == record["sha256"]
-        full = sum(map(sum, record["samples"]["lengths"])) >= self.shard_bytes
-        last = len(inputs) == len(fingerprints)  # one that is neither would have grown with what follows
-        if not (same_inputs and intact and (full or last)):
+            return False
+        if inputs is None:
+            with storage_errors(path):
+                intact = path.stat().st_size == record["size"]
+        else:
+            intact = len(inputs) == record["inputs"] and combine(inputs) == record["fingerprint"]
+            with storage_errors(path):
+                intact = intact and hashlib.sha256(path.read_bytes()).hexdigest() == record["sha256"]
+        if not intact:
             log.info("%s: not taken over, it is damaged or was made from other files", path)
-            return 0
+            return False
         with storage_errors(record_path):
-            self._account(record, proof_of(record_path.read_bytes()))
-        return len(inputs)
+            self.finished[number] = _finished(record, proof_of(record_path.read_bytes()))
+        return True
+
+    def close(self) -> None:
+        """Commit the list of skipped samples, and last the record of the set; all shards are finished."""
+        self._remove_strays()
+        commit(self.out / QUARANTINE, quarantine_bytes(self.skipped))
+        shards = [shard for _, shard in sorted(self.finished.items())]
+        root = {
+            "schema": SCHEMA,
+            **self.metadata,
+            "count": self.count,
+            "fingerprint": combine([shard.fingerprint for shard in shards]),
+            "shards": [shard.entry for shard in shards],
+            "skipped": [asdict(skip) for skip in self.skipped],
+        }
+        commit(self.out / ROOT, pack_record(root, indent=1))
 
     def _remove_strays(self) -> None:
         """Remove shards of an abandoned run beyond the last one of this set."""
-        kept = {shard["file"] for shard in self.shards}
+        kept = {shard_name(number) for number in self.finished}
         for path in shard_files(self.out):
             if path.with_suffix(".h5").name not in kept:
                 with storage_errors(path):
                     path.unlink()
+
+
+def _finished(record: Mapping[str, Any], proof: str) -> Finished:
+    entry = {name: record[name] for name in ("file", "size", "sha256")}
+    entry |= {"count": len(record["samples"]["keys"]), "proof": proof}
+    return Finished(entry, [Skipped(**skip) for skip in record["skipped"]], record["fingerprint"])
 
 
 def check_not_foreign(out: Path) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -250,10 +251,19 @@ def test_a_size_that_is_none_is_refused(stereo, tmp_path, capsys, size):
 
 def test_sources_are_listed_as_text_and_as_json(capsys):
     assert main(["sources", "list"]) == 0
-    assert "KittiLidar         HIGH" in capsys.readouterr().out
+    assert re.search(r"^ *KittiLidar +HIGH +METRIC_DEPTH", capsys.readouterr().out, re.MULTILINE)
     assert main(["sources", "list", "--json"]) == 0
     cards = json.loads(capsys.readouterr().out)
     assert cards["WebStereo"]["kind"] == "AFFINE_DISPARITY"
+
+
+@pytest.mark.parametrize("name", ["KittiLidar", "kittilidar", "kitti"])
+def test_a_card_is_shown_by_class_and_by_name_in_the_mix(name, capsys):
+    assert main(["sources", "show", name]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("KittiLidar\n")
+    for field in ("family", "quality", "kind", "unit", "licence", "size", "citation", "read on real files"):
+        assert re.search(rf"^  {field} +\S", said, re.MULTILINE)
 
 
 def test_verify_finds_a_flipped_bit(tmp_path, stereo, capsys):

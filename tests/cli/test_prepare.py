@@ -1,5 +1,6 @@
 """`depthmix prepare` refuses options that cannot work before anything is written."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -74,3 +75,29 @@ def test_verify_looks_at_every_set_behind_a_damaged_record(raw, tmp_path, capsys
     said = capsys.readouterr()
     assert "a/index.json: proof" in said.err
     assert "middlebury: 2 samples, 0 problems" in said.out
+
+
+def test_options_come_from_a_file_too_and_the_command_line_wins(raw, tmp_path):
+    file = tmp_path / "stereo.yaml"
+    file.write_text("sigma_disparity_px: 0.4\nname: mine\n")
+    arguments = ["prepare", "MiddleburyStereo", str(raw), str(tmp_path / "out"), "--workers", "0"]
+    assert main([*arguments, "--options", str(file), "--option", "sigma_disparity_px=0.7"]) == 0
+    record = json.loads((tmp_path / "out" / "mine" / "index.json").read_text())
+    assert record["options"]["settings"]["sigma_disparity_px"] == 0.7
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("sigma: 0.4\n", "line 1: sigma: MiddleburyStereo has no such option; MiddleburyStereo takes name"),
+        ("name: a\nsigma_disparity_px: much\n", "line 2: sigma_disparity_px: must be a number, got 'much'"),
+        ("- 1\n", "--options: must hold a mapping of options"),
+        ("a: [1\n", "--options: is no YAML: "),
+        (None, "--options: No such file or directory"),
+    ],
+)
+def test_a_file_of_options_is_checked_at_its_lines(raw, tmp_path, capsys, text, said):
+    file = tmp_path / "stereo.yaml"
+    if text is not None:
+        file.write_text(text)
+    assert said in refused(raw, tmp_path / "out", capsys, "--options", str(file))

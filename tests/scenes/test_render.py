@@ -101,15 +101,26 @@ def test_rendering_twice_gives_the_same_bytes():
     assert first.depth.tobytes() == second.depth.tobytes()
 
 
-def test_a_missing_open3d_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(
+    ("raised", "hint"),
+    [
+        (ModuleNotFoundError("No module named 'open3d'"), r"pip install depthmix\[3d\]"),
+        (
+            ImportError("libusb-1.0.so.0: cannot open shared object file"),
+            "libusb-1.0.so.0: .*apt-get install",
+        ),
+    ],
+)
+def test_an_open3d_that_does_not_import_says_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, raised: ImportError, hint: str
+):
     real = builtins.__import__
 
     def without(name: str, *rest: object, **options: object) -> object:
         if name == "open3d":
-            raise ImportError("no such package")
+            raise raised
         return real(name, *rest, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(builtins, "__import__", without)
-    hint = r"open3d is needed to render the demo scenes: pip install depthmix\[3d\]"
-    with pytest.raises(ConfigError, match=hint):
+    with pytest.raises(ConfigError, match=f"open3d is needed to render the demo scenes: .*{hint}"):
         Renderer(scene_of(POSE, (ball(1.0), (0.0, 0.0, 0.0))))

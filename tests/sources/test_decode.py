@@ -26,8 +26,11 @@ from depthmix.sources.decode import (
     read_pfm,
     read_pfm_colour,
     read_png16,
+    read_png_grey,
+    read_tiff,
     refusing,
 )
+from depthmix.sources.files import check_pixels
 from tests.data.middlebury.make import write_pfm
 from tests.sources.contract import import_footprint
 
@@ -111,6 +114,14 @@ def test_other_formats_are_read(tmp_path: Path, suffix: str):
 def test_sixteen_bit_grey_is_no_photo(tmp_path: Path):
     with pytest.raises(BadSource, match="must be a photo, got a 16-bit grey PNG; is this a depth map"):
         read_image(saved(tmp_path / "a.png", DEEP))
+
+
+@pytest.mark.parametrize("tag", [0x0112, 0x011A, 0x8769])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+def test_a_picture_with_broken_metadata_is_read_without_a_word(tmp_path: Path, tag: int, suffix: str):
+    # One entry that points beyond its end; cameras and editors leave such ones behind.
+    exif = b"Exif\0\0II*\0\x08\0\0\0\1\0" + struct.pack("<HHII", tag, 5, 2**31, 2**32 - 1) + bytes(4)
+    assert read_image(saved(tmp_path / f"a{suffix}", RGB, exif=exif)).shape == RGB.shape
 
 
 # Labels
@@ -215,6 +226,14 @@ def test_npy_with_a_pickle_is_refused_and_not_run(tmp_path: Path):
     with pytest.raises(BadSource):
         read_npy(tmp_path / "a.npy")
     assert not (tmp_path / "ran").exists()
+
+
+def test_npy_whose_size_overflows_is_refused_without_a_warning(tmp_path: Path):
+    np.save(tmp_path / "a.npy", FLOATS)
+    shape, other = b"(9, 13), }".ljust(27), b"(4294967296, 4294967296), }"
+    (tmp_path / "a.npy").write_bytes((tmp_path / "a.npy").read_bytes().replace(shape, other))
+    with pytest.raises(BadSource, match="overflow encountered"):
+        read_npy(tmp_path / "a.npy")
 
 
 def test_npy_of_another_length_than_its_header_is_refused(tmp_path: Path):
@@ -329,7 +348,6 @@ def test_flipped_bit_in_the_pixels_of_a_png_is_refused(tmp_path: Path, name: str
             reader(tmp_path / "flipped")
 
 
-@pytest.mark.filterwarnings("ignore")  # Pillow warns about broken metadata before it goes on
 @pytest.mark.parametrize("name", [*READERS, "pfm", "npy"])
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
@@ -360,6 +378,12 @@ def test_large_size_in_the_header_is_refused_before_decoding(
     file.write_bytes(png_head(100_000, 100_000))
     with pytest.raises(BadSource, match="100000 x 100000 pixels, more than 64000000; raise max_pixels"):
         reader(file)
+
+
+@pytest.mark.parametrize(("width", "height"), [(0, 4), (-3, 4), (4, -3), (-3, -4)])
+def test_a_size_that_is_not_positive_is_refused(width: int, height: int):
+    with pytest.raises(BadSource, match=f"a: {width} x {height} pixels: empty"):
+        check_pixels(width, height, "a", 100)
 
 
 def test_large_jpeg_is_refused_before_decoding(tmp_path: Path):
@@ -454,3 +478,28 @@ def test_real_pfm_agrees_with_a_matcher(real_samples: Path):
     found = matcher.compute(left, right) / 16
     assert np.median(np.abs(found - truth)[found > 0]) < 0.5
     assert np.median(np.abs(found - truth[::-1])[found > 0]) > 5
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.float32])
+@pytest.mark.parametrize("compression", [None, "tiff_adobe_deflate", "tiff_lzw"])
+def test_a_tiff_of_numbers_is_read_bit_by_bit(tmp_path: Path, dtype: type, compression: str | None):
+    values = (np.arange(35).reshape(5, 7) * 7).astype(dtype)
+    Image.fromarray(values).save(tmp_path / "a.tif", compression=compression)
+    np.testing.assert_array_equal(read_tiff(tmp_path / "a.tif"), values)
+
+
+def test_a_tiff_of_colours_is_no_map_but_a_photo(tmp_path: Path):
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.tif")
+    with pytest.raises(BadSource, match="must hold one channel of numbers, got mode RGB"):
+        read_tiff(tmp_path / "a.tif")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), pixels)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_grey_numbers_keep_their_bits(tmp_path: Path, dtype: type):
+    values = np.arange(35, dtype=dtype).reshape(5, 7)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    read = read_png_grey(tmp_path / "a.png")
+    assert read.dtype == dtype
+    np.testing.assert_array_equal(read, values)

@@ -9,6 +9,8 @@ from tests.sources.contract import SourceContract
 
 
 class TestExactScenes(SourceContract):
+    any_bits = (".png",)
+
     def make(self, tmp_path):
         make(tmp_path / "exact")
         return ExactScenes(tmp_path / "exact")

@@ -24,6 +24,7 @@ from tests.sources.contract import SourceContract
 
 class TestKittiObject(SourceContract):
     headless = ()
+    any_size = (".png",)
 
     def make(self, tmp_path: Path) -> KittiLidar:
         root = tmp_path / "raw"
@@ -33,6 +34,7 @@ class TestKittiObject(SourceContract):
 
 class TestKittiRaw(SourceContract):
     headless = ()
+    any_size = (".png",)
 
     def make(self, tmp_path: Path) -> KittiLidar:
         root = tmp_path / "raw"

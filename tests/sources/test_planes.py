@@ -11,6 +11,8 @@ from tests.sources.contract import SourceContract
 
 
 class TestPlaneInstances(SourceContract):
+    any_bits = (".png",)
+
     def make(self, tmp_path):
         make(tmp_path / "planes")
         return OpenPlanes(tmp_path / "planes")

@@ -5,8 +5,6 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from tests.sources.contract import SourceContract
-
 PAGE = Path(__file__).parents[2] / "sources" / "README.md"
 
 
@@ -15,16 +13,15 @@ def _run_the_page() -> dict[str, object]:
     # A module of its own, so that the source of the page can be pickled like any other.
     module = ModuleType("page_on_sources")
     sys.modules[module.__name__] = module
-    module.__dict__["SourceContract"] = SourceContract
     exec(compile("\n".join(blocks), str(PAGE), "exec"), module.__dict__)
     return module.__dict__
 
 
-TestIndoorScans = _run_the_page()["TestIndoorScans"]
+TestYardScans = _run_the_page()["TestYardScans"]
 
 
 def test_the_page_names_files_that_exist():
     root = PAGE.parents[1]
-    named = re.findall(r"`((?:sources|docs|tests)/[\w./]+)`", PAGE.read_text())
-    assert {"sources/base.py", "sources/__init__.py", "docs/sources.csv"} <= set(named)
+    named = re.findall(r"`((?:sources|docs|tests|notebooks)/[\w./]+)`", PAGE.read_text())
+    assert {"sources/base.py", "sources/__init__.py", "sources/sources.csv"} <= set(named)
     assert all((root / name).exists() for name in named)

@@ -1,24 +1,19 @@
-import csv
 import logging
 import re
 from importlib.metadata import EntryPoint
-from inspect import signature
 from pathlib import Path
 
 import pytest
 
 import depthmix.sources
+from depthmix.cli.sources import read_catalogue
 from depthmix.errors import ConfigError
 from depthmix.sources import registry
-from depthmix.sources.base import Source
-from depthmix.sources.registry import available, find
-from tests.sources.contract import import_footprint
+from depthmix.sources.registry import available, find, shipped
+from docs import make_sources
+from tests.light import import_footprint
 
-TABLE = Path(__file__).parents[2] / "docs" / "sources.csv"
-SHIPPED = [
-    *("ExactScenes", "KittiLidar", "MiddleburyStereo", "MotorcycleStereo"),
-    *("OakPairs", "PlaneInstances", "StereoPairs", "WebStereo"),
-]
+SHIPPED = sorted(name for name in depthmix.sources.__all__ if name not in ("Source", "SourceCard"))
 
 
 class _Package:
@@ -50,7 +45,7 @@ def test_a_typo_gets_the_nearest_name(name, hint):
 
 
 def test_a_name_like_no_other_gets_the_list():
-    with pytest.raises(ConfigError, match=r"known are ExactScenes, KittiLidar"):
+    with pytest.raises(ConfigError, match=rf"known are {SHIPPED[0]}, {SHIPPED[1]}"):
         find("xyz")
 
 
@@ -89,28 +84,46 @@ def test_a_plug_in_cannot_take_a_shipped_name(plugins, caplog):
     assert "the name is taken" in caplog.text
 
 
-def _row(name: str, source: type[Source]) -> dict[str, str]:
-    card = source.card
-    return {
-        "name": signature(source.__init__).parameters["name"].default,
-        "class": name,
-        "family": card.family,
-        "quality": card.quality.name,
-        "kind": card.kind.name,
-        "unit": card.unit,
-        "licence": card.licence,
-        "citation": card.citation,
-    }
+def test_the_shipped_tables_say_what_the_cards_say():
+    stated = make_sources.rows()
+    assert make_sources.FILES["table"].read_text() == make_sources.table(stated), "run docs/make_sources.py"
+    assert make_sources.FILES["page"].read_text() == make_sources.page(stated), "run docs/make_sources.py"
+    text = make_sources.FILES["readme"].read_text()
+    assert make_sources.readme(stated, text) == text, "run docs/make_sources.py"
+    assert read_catalogue().keys() == shipped().keys()
 
 
-def test_the_table_of_sources_says_what_the_cards_say(plugins):
-    plugins()
-    with TABLE.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert {row.pop("read on real files") for row in rows} <= {"yes", "no"}
-    assert rows == [_row(name, source) for name, source in available().items()]
+def test_no_two_sources_have_one_name_in_the_mix():
+    names = [row["name"] for row in make_sources.rows()]
+    assert len(set(names)) == len(names)
+
+
+def test_no_source_can_download():
+    network = "urllib|http|ftplib|socket|requests|fsspec|huggingface_hub"
+    reach = re.compile(rf"^\s*(?:import|from) (?:{network})\b", re.MULTILINE)
+    folder = Path(depthmix.sources.__file__).parent
+    files = sorted(folder.glob("*.py"))
+    assert len(files) > 60
+    assert [file.name for file in files if reach.search(file.read_text(encoding="utf-8"))] == []
 
 
 def test_importing_sources_stays_light():
     heavy = {"torch", "cv2", "kornia_rs", "PIL", "open3d", "lightning", "matplotlib", "skimage"}
     assert not heavy & import_footprint("depthmix.sources.registry")
+
+
+def test_a_class_of_a_module_in_the_present_folder_is_found(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))  # restores the path of modules afterwards
+    (tmp_path / "my_towers.py").write_text(
+        "from depthmix.sources import WebStereo\nclass Towers(WebStereo): pass\nnothing = 1\n"
+    )
+    assert find("my_towers:Towers").__name__ == "Towers"
+    for name, reason in (
+        ("my_towers:Tower", "my_towers:Tower cannot be imported: .*no attribute 'Tower'"),
+        ("no_such_module:Towers", "cannot be imported: No module named"),
+        ("my_towers:nothing", "my_towers:nothing is no finished Source class"),
+        (":", "cannot be imported: Empty module name"),
+    ):
+        with pytest.raises(ConfigError, match=reason):
+            find(name)

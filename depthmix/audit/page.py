@@ -1,0 +1,123 @@
+"""Show audits as one self-contained page: findings, numbers, depth histogram, samples."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from depthmix import __version__
+from depthmix.audit.measures import BINS
+from depthmix.audit.run import WORDS, Audit, spread_out
+from depthmix.errors import DepthmixError
+from depthmix.plot.figures import format_number
+from depthmix.report.strips import Picture, Strip, encode_strips, strip_of
+from depthmix.sources.base import Source
+from depthmix.store.record import commit, storage_errors
+
+__all__ = ["write_page"]
+
+SHOWN: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """One audit as the page shows it."""
+
+    audit: Audit
+    numbers: list[tuple[str, list[str]]]
+    histogram: Markup | None
+    strips: list[tuple[Strip, list[Picture]]]
+
+
+def write_page(out: Path, audits: Sequence[tuple[Source, Audit]]) -> Path:
+    """Write the page and return its path.
+
+    Args:
+        out: the file.
+        audits: sources and what was found in them.
+
+    Raises:
+        StorageError: the page cannot be written.
+    """
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader("depthmix.audit", "."), PackageLoader("depthmix.report", ".")]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    sources = [_shown(source, audit) for source, audit in audits]
+    text = environment.get_template("page.html.jinja").render(
+        title=", ".join(audit.name for _, audit in audits),
+        version=__version__,
+        made=datetime.now().astimezone(),
+        problems=sum(finding.level == "problem" for _, audit in audits for finding in audit.findings),
+        sources=sources,
+    )
+    with storage_errors(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+    commit(out, text.encode("utf-8", "replace"))
+    return out
+
+
+def _shown(source: Source, audit: Audit) -> _Shown:
+    strips = _strips(source, audit)
+    numbers = [
+        (WORDS[name], [format_number(value) for value in values]) for name, values in audit.summary().items()
+    ]
+    pictures = encode_strips(strips, budget=1_000_000)
+    drawn = list(zip(strips, pictures, strict=True))
+    return _Shown(audit, numbers, _histogram(audit), drawn)
+
+
+def _strips(source: Source, audit: Audit) -> list[Strip]:
+    strips = []
+    for key in _shown_keys(audit):
+        try:
+            strips.append(strip_of(source.read(key)))
+        except DepthmixError:
+            continue  # it was readable a moment ago; what cannot be read is listed by the audit
+    return strips
+
+
+def _shown_keys(audit: Audit) -> list[str]:
+    """Choose what the findings name, one sample each, worst first; fill up with samples spread over all."""
+    read = {one.key for one in audit.samples}
+    # Duplicates are named as "first = second".
+    named = [finding.keys[0].split(" = ")[0] for finding in audit.findings if finding.keys]
+    spread = spread_out([one.key for one in audit.samples], SHOWN)
+    return list(dict.fromkeys([*(key for key in named if key in read), *spread]))[:SHOWN]
+
+
+def _histogram(audit: Audit) -> Markup | None:
+    """Draw the shares of the valid pixels over the logarithm of depth."""
+    counted = [one.histogram for one in audit.samples if one.histogram is not None]
+    if not counted:
+        return None
+    # Each sample weighs the same, whatever its number of pixels.
+    shares = np.mean([np.array(counts) / max(1, sum(counts)) for counts in counted], axis=0)
+    used = np.flatnonzero(shares)
+    if not used.size:
+        return None
+    first, last = int(used[0]), int(used[-1]) + 1
+    width = 700 / (last - first)
+    bars = [
+        f'<rect x="{10 + width * place:.1f}" y="{110 - 100 * share / shares.max():.1f}" '
+        f'width="{max(width - 1, 0.5):.1f}" height="{100 * share / shares.max():.1f}"/>'
+        for place, share in enumerate(shares[first:last])
+    ]
+    ticks = [
+        f'<text x="{10 + width * (place - first):.1f}" y="126" text-anchor="middle">{BINS[place]:.3g}</text>'
+        for place in range(first, last + 1)
+        if (place - first) % max(1, (last - first) // 8) == 0
+    ]
+    label = f"histogram of depth of {audit.name}"
+    # Numbers at the ends reach beyond the outer bars.
+    return Markup('<svg class="bars" viewBox="-20 0 760 132" role="img" aria-label="{}">{}</svg>').format(
+        label, Markup("".join(bars + ticks))
+    )

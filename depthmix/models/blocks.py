@@ -1,0 +1,58 @@
+"""Pieces that the networks share."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+__all__ = ["Block", "doubled", "places", "smoothed", "start_near"]
+
+
+class Block(nn.Module):
+    """Two convolutions around a shortcut; the second starts at zero, as if it were not there."""
+
+    def __init__(self, width: int, dilation: int = 1) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation, bias=False)
+        self.first_norm = nn.GroupNorm(8, width)
+        self.second = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.second_norm = nn.GroupNorm(8, width)
+        nn.init.zeros_(self.second_norm.weight)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Return features of the same shape."""
+        inner = functional.silu(self.first_norm(self.first(x)))
+        out: Tensor = functional.silu(x + self.second_norm(self.second(inner)))
+        return out
+
+
+def smoothed(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    """Filter with (1, 2, 1) / 4 along rows and columns: zero at a period of two pixels."""
+    x = functional.pad(x, (1, 1, 1, 1), mode="replicate")
+    x = (x[..., :-2] + 2 * x[..., 1:-1] + x[..., 2:]) / 4
+    return (x[..., :-2, :] + 2 * x[..., 1:-1, :] + x[..., 2:, :]) / 4
+
+
+def doubled(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
+    """Double rows and columns bilinearly."""
+    return functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
+def places(
+    cells: Float[Tensor, "b c hh ww"], height: int, width: int, side: int
+) -> Float[Tensor, "b 2 hh ww"]:
+    """Say where each cell of `side` pixels lies in the unpadded image: -1 at one border, 1 at the other."""
+    rows, columns = cells.shape[-2:]
+    v = side * (2 * torch.arange(rows, device=cells.device, dtype=cells.dtype) + 1) / height - 1
+    u = side * (2 * torch.arange(columns, device=cells.device, dtype=cells.dtype) + 1) / width - 1
+    grid = torch.stack([u.expand(rows, columns), v[:, None].expand(rows, columns)])
+    return grid.expand(cells.shape[0], -1, -1, -1)
+
+
+def start_near(head: nn.Conv2d, depth: float) -> None:
+    """Let a head predict around `depth` at first, in its first four channels: those of one 2x2 cell."""
+    # Small but not zero: a map without any contrast has no gradient under scale-and-shift losses.
+    nn.init.normal_(head.weight, std=0.01)
+    if head.bias is not None:
+        nn.init.zeros_(head.bias)
+        nn.init.constant_(head.bias[:4], torch.tensor(depth).log().item())

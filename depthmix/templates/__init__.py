@@ -1,0 +1,1 @@
+"""Texts that `depthmix new-source` fills in."""

@@ -1,0 +1,125 @@
+"""Whose turn is it: sources take turns so that every prefix holds each one's share."""
+
+import heapq
+import math
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property, lru_cache
+
+import numpy as np
+from jaxtyping import Int64
+
+from depthmix.errors import ConfigError
+
+__all__ = ["FINEST_SHARE", "Turns", "proportionate_turns", "quanta_of"]
+
+# Shares are multiples of 1/this at the finest, so that the turns of all sources fit into one short table.
+FINEST_SHARE = 1 << 16
+
+
+@dataclass(frozen=True)
+class Turns:
+    """Let sources take turns for ever, each with its share of every prefix.
+
+    Args:
+        quanta: share of each source in parts of their sum; 0 never has a turn.
+        per_step: turns in one step.
+    """
+
+    quanta: tuple[int, ...]
+    per_step: int
+
+    @property
+    def shares(self) -> list[Fraction]:
+        """Share of each source."""
+        return [Fraction(quantum, sum(self.quanta)) for quantum in self.quanta]
+
+    def had(self, k: int, steps: int) -> int:
+        """Return how many turns source `k` has had in the first steps."""
+        _, places = self._table
+        rounds, place = divmod(steps * self.per_step, sum(self.quanta))
+        return rounds * self.quanta[k] + bisect_left(places[k], place)
+
+    def of_step(self, step: int) -> list[int]:
+        """Return the sources of the turns of one step."""
+        turns, _ = self._table
+        first = step * self.per_step
+        return [turns[turn % len(turns)] for turn in range(first, first + self.per_step)]
+
+    def of_steps(self, first: int, last: int) -> Int64[np.ndarray, "s t"]:
+        """Return the sources of the turns of steps `first` .. `last` - 1."""
+        turns = np.arange(first * self.per_step, last * self.per_step)
+        table: Int64[np.ndarray, "s t"] = self._array[turns % len(self._array)].reshape(
+            last - first, self.per_step
+        )
+        return table
+
+    @property
+    def _table(self) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
+        return proportionate_turns(self.quanta)
+
+    @cached_property
+    def _array(self) -> Int64[np.ndarray, " n"]:
+        return np.array(self._table[0], np.int64)
+
+
+@lru_cache(maxsize=64)
+def proportionate_turns(quanta: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
+    """Lay out sum(quanta) turns so that source k has had quanta[k] / sum(quanta) of every prefix, +/- < 1.
+
+    The j-th turn of a source may come once its fair share exceeds j - 1 and must come before it passes
+    j; among the sources that may, the one that must first goes first. Repeating the layout keeps the bound.
+
+    Returns:
+        The source of each turn, and the turns of each source.
+
+    Reference: Baruah et al., Proportionate progress (Algorithmica 1996), for one processor.
+    """
+    total = sum(quanta)
+    may: list[list[int]] = [[] for _ in range(total + 1)]
+    may[0] = [k for k, quantum in enumerate(quanta) if quantum]
+    ready: list[tuple[int, int]] = []
+    places: list[list[int]] = [[] for _ in quanta]
+    turns = []
+    for turn in range(total):
+        for k in may[turn]:
+            must = -(-(len(places[k]) + 1) * total // quanta[k])
+            heapq.heappush(ready, (must, k))
+        k = heapq.heappop(ready)[1]
+        turns.append(k)
+        places[k].append(turn)
+        may[min(max(len(places[k]) * total // quanta[k], turn + 1), total)].append(k)
+    return tuple(turns), tuple(map(tuple, places))
+
+
+@lru_cache(maxsize=64)
+def _rounded(weights: tuple[tuple[str, Fraction], ...], strict: bool) -> tuple[int, ...]:
+    total_weight = sum(weight for _, weight in weights)
+    shares = [weight / total_weight for _, weight in weights]
+    common = math.lcm(*(share.denominator for share in shares))
+    total = min(common, FINEST_SHARE)
+    quanta = [math.floor(share * total) for share in shares]
+    by_remainder = sorted(range(len(shares)), key=lambda k: quanta[k] - shares[k] * total)
+    for k in by_remainder[: total - sum(quanta)]:
+        quanta[k] += 1
+    for (name, weight), quantum in zip(weights, quanta, strict=True):
+        if strict and weight and not quantum:
+            reason = f"{float(weight):g} is less than 1/{FINEST_SHARE} of all weights"
+            hint = "raise it, or leave the source out"
+            raise ConfigError(reason, field=f"sources.{name}.weight", hint=hint)
+    return tuple(quanta)
+
+
+def quanta_of(weights: Mapping[str, Fraction], *, strict: bool = True) -> tuple[int, ...]:
+    """Write the shares as whole numbers: exactly where a short table can, else by largest remainders.
+
+    Args:
+        weights: by name; 0 has no share.
+        strict: whether a share that rounds to nothing is an error.
+
+    Raises:
+        ConfigError: a weight is too small beside the others.
+    """
+    return _rounded(tuple(weights.items()), strict)

@@ -1,0 +1,1 @@
+from depthmix.testing.known import *  # noqa: F403
