@@ -108,9 +108,10 @@ class DepthLoss(nn.Module, ABC):
 
     def usable(self, batch: Batch) -> Bool[Tensor, "b 1 h w"]:
         """Mark the valid pixels of the rows that the loss bears; it reads no other label."""
-        # As bytes: on a CPU, "and" of a map with one bool a row takes ten times as long.
-        rows = self.bears(batch).view(torch.uint8)[:, None, None, None]
-        return (batch.valid.view(torch.uint8) & rows).view(torch.bool)
+        # Written out: on a CPU, "and" of a map with one bool a row takes ten times as long, and what inductor
+        # makes of the same on bytes does not compile for vectors of 256 bits.
+        rows = self.bears(batch)[:, None, None, None].expand_as(batch.valid)
+        return batch.valid & rows.clone(memory_format=torch.contiguous_format)
 
     def supervised(self, batch: Batch) -> Bool[Tensor, " b"]:
         """Tell which rows carry supervision: at least two usable pixels, unless overridden."""

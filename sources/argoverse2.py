@@ -13,7 +13,7 @@ from depthmix.sources.base import Source, SourceCard
 from depthmix.sources.decode import read_image
 from depthmix.sources.feather import read_feather
 from depthmix.sources.layout import files_below
-from depthmix.sources.poses import inverse, rigid, rotation_of_quaternion
+from depthmix.sources.poses import FARTHEST_M, inverse, rigid, rotation_of_quaternion
 from depthmix.sources.scans import check_occlusion, depth_of_points
 from depthmix.sources.tables import MISFIT
 
@@ -119,13 +119,8 @@ class Argoverse2(Source):
         camera = self._intrinsics(inner_file)
         mounted = _motion(_row(mounting_file, "sensor_name", self.camera), mounting_file)
         then, now = (_pose(poses_file, int(file.stem)) for file in (sweep_file, image_file))
-        columns = read_feather(sweep_file, ("x", "y", "z"))
-        with np.errstate(invalid="ignore"):  # damaged half floats, looked for below
-            points = np.stack([columns[name].astype(np.float64) for name in ("x", "y", "z")], 1)
-        if not np.isfinite(points).all():
-            raise BadSource("holds points that are not finite", file=sweep_file)
         depth = depth_of_points(
-            points,
+            _points(sweep_file),
             inverse(now @ mounted) @ then,
             camera,
             (image.shape[0], image.shape[1]),
@@ -145,6 +140,18 @@ class Argoverse2(Source):
             return Intrinsics(*(float(row[name]) for name in ("fx_px", "fy_px", "cx_px", "cy_px")))
         except MISFIT as error:
             raise BadSource(f"has no camera {self.camera}: {error}", file=file) from error
+
+
+def _points(file: Path) -> Float64[np.ndarray, "n 3"]:
+    columns = read_feather(file, ("x", "y", "z"))
+    for name, column in columns.items():
+        if column.dtype.kind not in "iuf":
+            raise BadSource(f"must be numbers, got {column.dtype}", file=file, field=name)
+    with np.errstate(invalid="ignore"):  # damaged half floats, looked for below
+        points = np.stack([columns[name].astype(np.float64) for name in ("x", "y", "z")], 1)
+    if not (np.abs(points) <= FARTHEST_M).all():
+        raise BadSource(f"holds points that are not finite or beyond {FARTHEST_M:g} m", file=file)
+    return points
 
 
 def _near(times: list[int], wanted: int, max_gap_s: float) -> int | None:

@@ -13,8 +13,8 @@ from depthmix.sample import Intrinsics, LabelKind, Quality, Sample
 from depthmix.sources.archive import read_file
 from depthmix.sources.base import SourceCard
 from depthmix.sources.files import MAX_PIXELS, check_pixels, refusing
-from depthmix.sources.matching import match_pair
-from depthmix.sources.middlebury import read_calibration
+from depthmix.sources.matching import check_work, match_pair
+from depthmix.sources.middlebury import parse_calibration
 from depthmix.sources.stereo import NOISE, StereoCalibration, check_sigma, depth_of_disparity
 from depthmix.sources.stereo_pairs import MATCHER, StereoPairs, search_range
 
@@ -22,12 +22,12 @@ __all__ = ["CalibratedPairs", "OakStereo"]
 
 
 class CalibratedPairs(StereoPairs):
-    """Match rectified pairs of one calibrated camera.
+    """Match rectified pairs of calibrated cameras.
 
-    Pictures are named and kept as in `StereoPairs` (a folder, a zip archive or a wheel). The calibration is
-    one file for all pairs: `calibration` names it, JSON as stereodemo writes it (fx, fy, cx0, cx1, cy,
-    baseline_meters, width, height, and where they are there depth_range and left_image_rect_normalized) or a
-    `calib.txt` of Middlebury 2014.
+    Pictures are named and kept as in `StereoPairs` (a folder, a zip archive or a wheel). `calibration` names
+    one file for all pairs, or with a `*` in place of the key one for each: JSON as stereodemo writes it (fx,
+    fy, cx0, cx1, cy, baseline_meters, width, height, and where they are there depth_range and
+    left_image_rect_normalized) or a `calib.txt` of Middlebury 2014.
 
     The disparity comes from semi-global matching and stays only where both directions agree. One standard
     deviation of it is taken as the same everywhere; that of z follows from it and grows with z squared.
@@ -36,7 +36,7 @@ class CalibratedPairs(StereoPairs):
         root: folder, zip archive or wheel.
         name: name of the source in the mix.
         inside: folder below `root` or inside the archive.
-        calibration: file of the calibration, below `inside`.
+        calibration: file of the calibration, below `inside`; `calib/*.txt` has one for each pair.
         leave_out: keys of pairs that are not to be used.
         nearest_m: nothing nearer is searched; 0 takes half the nearest depth of the calibration's depth
             range, or a fifth of the width where it has none.
@@ -83,27 +83,34 @@ class CalibratedPairs(StereoPairs):
     def files(self, key: str) -> Sequence[Path]:
         """List calibration and both pictures, or the archive that holds them."""
         pair = super().files(key)
-        return [self.root / self.inside / self.calibration, *pair] if self.root.is_dir() else pair
+        return [self._calibration_file(key), *pair] if self.root.is_dir() else pair
 
     def read(self, key: str) -> Sample:
         """Match one pair; pixels outside the stated region of the left picture are not valid.
 
         Raises:
             BadSource: a file is missing or damaged, or sizes disagree.
-            BadSample: too few pixels match both ways.
+            BadSample: too few pixels match both ways, or the search would take minutes.
         """
         left, right = self.both(key)
-        pair = self._pair_calibration(left)
-        start, length = search_range(left.shape[1], 0.0, self._highest(pair))
-        disparity, valid = match_pair(left, right, min_disparity=start, num_disparities=length)
-        self.check_share(key, valid)
+        pair = self._pair_calibration(key, left)
+        start, length = search_range(left.shape[1], 0.0, self._highest(key, pair))
+        try:
+            check_work(left.shape[0], left.shape[1], length)
+            disparity, valid = match_pair(left, right, min_disparity=start, num_disparities=length)
+            self.check_share(valid)
+        except BadSample as error:
+            raise self.refused(key, error) from error
         depth, sigma, positive = depth_of_disparity(disparity, pair.stereo, self.sigma_disparity_px)
         valid = valid & positive & pair.region
         return self.sample(
             key, image=left, target=depth, valid=valid, sigma=sigma, intrinsics=pair.stereo.intrinsics
         )
 
-    def _highest(self, pair: "_Pair") -> float:
+    def _calibration_file(self, key: str) -> Path:
+        return self.root / self.inside / self.calibration.replace("*", key)
+
+    def _highest(self, key: str, pair: "_Pair") -> float:
         """Return the largest disparity searched as a share of the width."""
         nearest = self.nearest_m or pair.nearest_m
         stereo = pair.stereo
@@ -113,16 +120,16 @@ class CalibratedPairs(StereoPairs):
         if not share < 1:
             reason = f"a point at {nearest:g} m would be {share:.3g} widths of the picture apart in the two"
             hint = "check baseline and focal length, or raise `nearest_m`"
-            raise BadSource(reason, file=self.root / self.inside / self.calibration, hint=hint)
+            raise BadSource(reason, file=self._calibration_file(key), hint=hint)
         return max(0.02, share)
 
-    def _pair_calibration(self, left: UInt8[np.ndarray, "h w 3"]) -> "_Pair":
-        file = self.root / self.inside / self.calibration
-        data = read_file(self.root, self.calibration, self.inside, max_bytes=1_000_000)
+    def _pair_calibration(self, key: str, left: UInt8[np.ndarray, "h w 3"]) -> "_Pair":
+        file = self._calibration_file(key)
+        data = read_file(self.root, self.calibration.replace("*", key), self.inside, max_bytes=1_000_000)
         if self.calibration.endswith(".json"):
             pair = _read_json(data, file)
         else:
-            pair = _Pair(read_calibration(file), np.ones(left.shape[:2], np.bool_), 0.0)
+            pair = _Pair(parse_calibration(data, file), np.ones(left.shape[:2], np.bool_), 0.0)
         stated, found = (pair.stereo.height, pair.stereo.width), left.shape[:2]
         if stated != found:
             reason = f"belongs to pictures of {stated[1]} x {stated[0]}, these have {found[1]} x {found[0]}"

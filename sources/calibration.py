@@ -10,7 +10,7 @@ from depthmix.errors import BadSource
 from depthmix.sample import Intrinsics
 from depthmix.sources.files import read_bytes
 
-__all__ = ["Fields", "pinhole", "read_fields"]
+__all__ = ["Fields", "parse_fields", "pinhole", "read_fields"]
 
 _HINT = "take the calibration file that was published with the data"
 _MAX_BYTES = 1_000_000
@@ -90,9 +90,18 @@ def read_fields(file: Path, separator: str) -> Fields:
     Raises:
         BadSource: no such file, no text, a line without separator, or a name given twice.
     """
+    return parse_fields(read_bytes(file, max_bytes=_MAX_BYTES), file, separator)
+
+
+def parse_fields(data: bytes, file: Path, separator: str) -> Fields:
+    """Do as `read_fields` with bytes that were read already; errors name `file`.
+
+    Raises:
+        BadSource: no text, a line without separator, or a name given twice.
+    """
     fields = Fields(file, {})
     try:
-        text = read_bytes(file, max_bytes=_MAX_BYTES).decode("ascii")
+        text = data.decode("ascii")
     except UnicodeDecodeError as error:
         raise BadSource("is no text file", file=file, hint=_HINT) from error
     for number, line in enumerate(text.splitlines(), start=1):

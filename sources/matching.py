@@ -5,11 +5,25 @@ from jaxtyping import Bool, Float32, Int16, UInt8
 
 from depthmix.errors import BadSample
 
-__all__ = ["affine_label", "match_pair", "move_rows", "vertical_shift"]
+__all__ = ["affine_label", "check_work", "match_pair", "move_rows", "vertical_shift"]
 
 STEPS = 16  # OpenCV counts disparities in sixteenths of a pixel
 HALF = 12  # half the side of the patches that find the vertical shift
+MAX_WORK = (
+    2_500_000_000  # comparisons of a search: about 15 s of one core; 2560 x 1440 with a quarter of the width
+)
 MIN_SCORE = 0.8  # correlation below which a patch counts as not found
+
+
+def check_work(height: int, width: int, num_disparities: int) -> None:
+    """Refuse a search that would take the matcher minutes: raw files state sizes that nobody checked.
+
+    Raises:
+        BadSample: pixels times disparities are too many.
+    """
+    if height * width * num_disparities > MAX_WORK:
+        reason = f"{width} x {height} pixels with {num_disparities} disparities are too much to match"
+        raise BadSample(reason, field="disparity", hint="shrink the pictures, or search a narrower range")
 
 
 def match_pair(

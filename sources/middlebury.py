@@ -12,13 +12,13 @@ from depthmix.errors import BadSource
 from depthmix.sample import Intrinsics, LabelKind, Quality, Sample
 from depthmix.sources.arrays import read_npz
 from depthmix.sources.base import Source, SourceCard
-from depthmix.sources.calibration import pinhole, read_fields
+from depthmix.sources.calibration import parse_fields, pinhole
 from depthmix.sources.decode import read_grey8, read_image, read_pfm
-from depthmix.sources.files import MAX_PIXELS
+from depthmix.sources.files import MAX_PIXELS, read_bytes
 from depthmix.sources.layout import visible
 from depthmix.sources.stereo import NOISE, StereoCalibration, StereoViews, check_sigma, depth_of_disparity
 
-__all__ = ["MiddleburyStereo", "MotorcycleStereo", "read_calibration"]
+__all__ = ["MiddleburyStereo", "MotorcycleStereo", "parse_calibration", "read_calibration"]
 
 
 class MiddleburyStereo(Source):
@@ -198,7 +198,16 @@ def read_calibration(file: Path) -> StereoCalibration:
     Raises:
         BadSource: no such file, or a field is missing, doubled, no number, not finite, or makes no sense.
     """
-    fields = read_fields(file, "=")
+    return parse_calibration(read_bytes(file, max_bytes=1_000_000), file)
+
+
+def parse_calibration(data: bytes, file: Path) -> StereoCalibration:
+    """Do as `read_calibration` with bytes that were read already; errors name `file`.
+
+    Raises:
+        BadSource: a field is missing, doubled, no number, not finite, or makes no sense.
+    """
+    fields = parse_fields(data, file, "=")
     sizes = {name: fields.positive(name) for name in ("width", "height")}
     for name, size in sizes.items():
         if size != int(size):

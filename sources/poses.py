@@ -52,8 +52,10 @@ def rigid(rotation: Float64[np.ndarray, "3 3"], translation: Sequence[float]) ->
 
 def inverse(motion: Float64[np.ndarray, "4 4"]) -> Float64[np.ndarray, "4 4"]:
     """Return the motion back."""
-    back = motion[:3, :3].T
-    return rigid(back, -back @ motion[:3, 3])
+    back = np.eye(4)
+    back[:3, :3] = motion[:3, :3].T
+    back[:3, 3] = -back[:3, :3] @ motion[:3, 3]
+    return back
 
 
 def moved(points: np.ndarray, motion: Float64[np.ndarray, "4 4"]) -> Float64[np.ndarray, "n 3"]:

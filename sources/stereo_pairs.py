@@ -14,7 +14,7 @@ from depthmix.sources.archive import list_files, read_file
 from depthmix.sources.base import Source, SourceCard
 from depthmix.sources.decode import decode_image
 from depthmix.sources.layout import IMAGE_SUFFIXES
-from depthmix.sources.matching import affine_label, match_pair, move_rows, vertical_shift
+from depthmix.sources.matching import affine_label, check_work, match_pair, move_rows, vertical_shift
 from depthmix.sources.stereo import StereoViews
 
 __all__ = ["OakPairs", "StereoPairs", "search_range"]
@@ -108,7 +108,7 @@ class StereoPairs(Source):
 
         Raises:
             BadSource: a view is missing or damaged, or the views differ in size.
-            BadSample: too few pixels match both ways, or all have one disparity.
+            BadSample: too few pixels match both ways, all have one disparity, or matching would take minutes.
         """
         left, right = self.both(key)
         target, valid = self._label(key, left, right)
@@ -135,8 +135,13 @@ class StereoPairs(Source):
     def match(
         self, left: UInt8[np.ndarray, "h w 3"], right: UInt8[np.ndarray, "h w 3"]
     ) -> tuple[Float32[np.ndarray, "h w"], Bool[np.ndarray, "h w"]]:
-        """Undo the vertical shift of a pair and match it; disparity in pixels and where it may be read."""
+        """Undo the vertical shift of a pair and match it; disparity in pixels and where it may be read.
+
+        Raises:
+            BadSample: the search would take minutes.
+        """
         start, length = search_range(left.shape[1], self.lowest, self.highest)
+        check_work(left.shape[0], left.shape[1], length)
         shift = vertical_shift(left, right, min_disparity=start, num_disparities=length)
         moved, rows = move_rows(right, shift)
         disparity, valid = match_pair(left, moved, min_disparity=start, num_disparities=length)
@@ -145,14 +150,14 @@ class StereoPairs(Source):
     def _label(
         self, key: str, left: UInt8[np.ndarray, "h w 3"], right: UInt8[np.ndarray, "h w 3"]
     ) -> tuple[Float32[np.ndarray, "h w"], Bool[np.ndarray, "h w"]]:
-        disparity, valid = self.match(left, right)
-        self.check_share(key, valid)
         try:
+            disparity, valid = self.match(left, right)
+            self.check_share(valid)
             return affine_label(disparity, valid)
         except BadSample as error:
-            raise self._refused(key, error) from error
+            raise self.refused(key, error) from error
 
-    def check_share(self, key: str, valid: Bool[np.ndarray, "h w"]) -> None:
+    def check_share(self, valid: Bool[np.ndarray, "h w"]) -> None:
         """Refuse a pair of which too little matches.
 
         Raises:
@@ -162,9 +167,10 @@ class StereoPairs(Source):
         if share < self.min_share:
             reason = f"only {share:.1%} of the pixels match both ways, less than {self.min_share:.0%}"
             hint = "do both views show one scene, and are they in the right order?"
-            raise self._refused(key, BadSample(reason, field="disparity", hint=hint))
+            raise BadSample(reason, field="disparity", hint=hint)
 
-    def _refused(self, key: str, error: BadSample) -> BadSample:
+    def refused(self, key: str, error: BadSample) -> BadSample:
+        """Return the error with the file and the name of the sample that it is about."""
         file, sample = self.files(key)[-1], f"{self.name}/{key}"
         return BadSample(error.reason, file=file, sample=sample, field=error.field, hint=error.hint)
 

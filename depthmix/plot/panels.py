@@ -53,7 +53,7 @@ def sample_panels(sample: Sample) -> list[Panel]:
 def strip_panels(
     sample: Sample, depth: Float32[np.ndarray, "h w"] | None = None, *, metric: bool = False
 ) -> list[Panel]:
-    """Make image and label, and with a prediction also prediction and signed error, on shared scales.
+    """Make image and label, with a prediction also prediction and signed error on shared scales, else planes.
 
     Args:
         sample: image and label.
@@ -63,7 +63,8 @@ def strip_panels(
     draw = {LabelKind.NONE: _planes, LabelKind.ORDINAL: _pairs}.get(sample.kind, _label)
     panels = [Panel(sample.image, "image"), draw(sample)]
     if depth is None:
-        return panels
+        more = sample.kind is not LabelKind.NONE and (sample.planes > 0).any()
+        return [*panels, _planes(sample)] if more else panels
     if sample.kind is LabelKind.ORDINAL:
         return [*panels, _without_label(1 / np.asarray(depth, np.float64)), _wrong_order(sample, depth)]
     found = compare(sample, depth, metric=metric)

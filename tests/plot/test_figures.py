@@ -62,6 +62,12 @@ def test_panels_appear_only_where_a_sample_can_bear_them():
     assert "normals" not in str(sample_panels(corner(LabelKind.AFFINE_DISPARITY)))
 
 
+def test_a_strip_without_prediction_shows_the_planes_beside_the_label():
+    assert [panel.title for panel in strip_panels(corner())] == ["image", "metric depth", "2 planes"]
+    assert [panel.title for panel in strip_panels(corner(LabelKind.NONE))] == ["image", "2 planes"]
+    assert len(strip_panels(corner(), corner_depth())) == 4
+
+
 def test_the_unit_stands_at_the_colour_bar():
     assert "| m" in words(show_sample(corner()))
     assert "1/m up to scale and shift" in words(show_sample(corner(LabelKind.AFFINE_DISPARITY)))

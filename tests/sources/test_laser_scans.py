@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import feather
 
 from depthmix.errors import BadSource
 from depthmix.sources.argoverse2 import Argoverse2
@@ -116,6 +118,24 @@ def test_a_camera_without_pictures_is_an_error(tmp_path: Path):
         NuScenes(tmp_path, cameras=("CAM_BACK",)).keys()
     with pytest.raises(BadSource, match="no sweep has a picture of stereo_front_left"):
         Argoverse2(tmp_path, camera="stereo_front_left").keys()
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        (["x"] * 5, "x: must be numbers"),
+        ([1e300] * 5, "beyond 1e\\+09 m"),
+        ([float("nan")] * 5, "not finite"),
+    ],
+)
+def test_a_sweep_of_argoverse_that_holds_no_places_is_named(tmp_path: Path, column: list, said: str):
+    fake.write_argoverse2(tmp_path)
+    source = Argoverse2(tmp_path)
+    key = source.keys()[0]
+    table = pa.table({"x": column, "y": [0.0] * 5, "z": [1.0] * 5})
+    feather.write_feather(table, source.files(key)[-1])
+    with pytest.raises(BadSource, match=said):
+        source.read(key)
 
 
 def test_a_picture_without_scan_is_no_sample_of_dgp(tmp_path: Path):

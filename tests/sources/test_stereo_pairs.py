@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from depthmix.errors import BadSample, BadSource
+from depthmix.sources.calibrated_pairs import CalibratedPairs
 from depthmix.sources.stereo_pairs import OakPairs, StereoPairs, search_range
 from tests.data.stereo_pairs.make import make
+from tests.data.street_pairs.make import make_pairs
 from tests.sources.contract import SourceContract, digest
 
 WHEEL = Path(__file__).parents[2] / ".cache" / "stereodemo-0.7-py3-none-any.whl"
@@ -149,3 +151,11 @@ def test_a_real_pair_from_the_wild_gives_a_plausible_label(tmp_path, real_sample
     sample = StereoPairs(tmp_path).read("wild")
     assert sample.size == (720, 1280)
     assert 0.5 < sample.valid.mean() < 0.9
+
+
+@pytest.mark.parametrize("source", [StereoPairs, CalibratedPairs])
+def test_a_pair_that_would_take_minutes_to_match_is_refused_by_name(tmp_path, source, monkeypatch):
+    monkeypatch.setattr("depthmix.sources.matching.MAX_WORK", 1_000_000)
+    make_pairs(tmp_path)
+    with pytest.raises(BadSample, match=r"hall.*256 x 96 pixels with \d+ disparities .* shrink the pictures"):
+        source(tmp_path).read("hall")

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from shutil import make_archive
 
 import numpy as np
 import pytest
@@ -213,6 +214,32 @@ def test_matched_pairs_have_true_metres_inside_the_stated_region(tmp_path):
         assert not sample.valid[:, :51].any()
         assert not sample.valid[87:].any()
         assert sample.intrinsics == Intrinsics(200, 200, 127, 48)
+
+
+@pytest.mark.parametrize("form", ["json", "txt"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_every_pair_may_have_a_calibration_of_its_own(tmp_path, form, packed):
+    root = tmp_path / "raw"
+    root.mkdir()
+    known = fake.make_pairs(root)
+    content = json.loads((root / "stereodemo_calibration.json").read_text())
+    (root / "stereodemo_calibration.json").unlink()
+    (root / "calib").mkdir()
+    for key, factor in (("hall", 1), ("room", 3)):
+        f, cx, cy, baseline = (content[name] for name in ("fx", "cx0", "cy", "baseline_meters"))
+        lines = [f"cam0=[{f} 0 {cx}; 0 {f} {cy}; 0 0 1]", "doffs=0", f"baseline={1000 * factor * baseline}"]
+        text = "\n".join([*lines, "width=256", "height=96"])
+        if form == "json":
+            text = json.dumps(content | {"baseline_meters": factor * baseline, "depth_range": [2.0 * factor]})
+        (root / "calib" / f"{key}.{form}").write_text(text)
+    if packed:
+        root = Path(make_archive(str(tmp_path / "pairs"), "zip", root))
+    source = CalibratedPairs(root, calibration=f"calib/*.{form}")
+    hall, room = (source.read(key) for key in ("hall", "room"))
+    for sample, factor in ((hall, 1), (room, 3)):
+        depth = factor * known[sample.key][sample.valid]
+        assert np.median(np.abs(sample.target[sample.valid] / depth - 1)) < 0.02
+    assert packed or source.files("room")[0] == root / "calib" / f"room.{form}"
 
 
 @pytest.mark.parametrize(
