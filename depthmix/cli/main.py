@@ -1,6 +1,8 @@
 """The `depthmix` command: parse the command line, dispatch, turn every known error into one line."""
 
 import argparse
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -41,14 +43,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         0 when all went well, 1 when data or files have problems, 2 when the command line or the
-        configuration cannot work, 130 when interrupted.
+        configuration cannot work, 130 when interrupted, 141 when nobody reads the output any more.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if arguments and arguments[0] in TRAINING:
             return _train(arguments)
         options = _parser(arguments[0] if arguments else "").parse_args(arguments)
-        return int(options.run(options))
+        code = int(options.run(options))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # As `depthmix sources list | head` leaves it. What is still buffered goes nowhere, instead of raising
+        # again when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except DepthmixError as error:
         print(f"depthmix: {error}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError) else 1

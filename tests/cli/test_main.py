@@ -43,6 +43,18 @@ def test_a_light_command_imports_nothing_heavy(arguments):
     assert result.stderr.strip() == "[]"
 
 
+def test_a_reader_that_leaves_early_ends_the_command_without_a_word():
+    code = "import sys; from depthmix.cli import main; sys.exit(main(['sources', 'list']))"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as command:
+        assert command.stdout is not None
+        assert command.stderr is not None
+        command.stdout.close()
+        assert command.stderr.read() == ""
+        assert command.wait() == 141
+
+
 def test_only_the_chosen_command_is_imported():
     code = "import sys; from depthmix.cli.main import _parser; _parser('report'); print(*sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
