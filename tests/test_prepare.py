@@ -17,7 +17,8 @@ from depthmix.errors import BadSample, BadSource, ConfigError, StorageError
 from depthmix.prepare import Progress, cover, prepare
 from depthmix.prepare.budget import allowed_bad
 from depthmix.store import CodecOptions, ShardSet
-from depthmix.store.record import own_folder, pack_record
+from depthmix.store.folder import own_folder
+from depthmix.store.record import pack_record
 from tests.store.helpers import (
     SIZE,
     BuggySource,

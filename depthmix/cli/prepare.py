@@ -129,8 +129,11 @@ def _option(text: str) -> tuple[str, str]:
 
 
 def _constructed(kind: "type[Source]", raw: Path, values: dict[str, Any]) -> "Source":
+    from depthmix.store.record import storage_errors
+
     try:
-        source = kind(raw, **values)
+        with storage_errors(raw):
+            source = kind(raw, **values)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{kind.__name__} refuses its options: {error}", field="--option") from error
     if not re.fullmatch(NAME, source.name):

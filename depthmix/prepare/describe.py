@@ -11,6 +11,7 @@ from typing import Any
 from depthmix import __version__
 from depthmix.prepare.job import Job
 from depthmix.sources.base import Source, SourceCard
+from depthmix.store.record import storage_errors
 
 __all__ = ["changes", "describe"]
 
@@ -66,7 +67,10 @@ def _code_digest(kind: type[Source]) -> str:
         file = inspect.getsourcefile(kind)
     except TypeError:  # defined in a notebook or at the prompt
         return ""
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file and Path(file).is_file() else ""
+    if not file:
+        return ""
+    with storage_errors(Path(file)):
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest() if Path(file).is_file() else ""
 
 
 def changes(before: Any, after: Any, name: str = "") -> list[str]:

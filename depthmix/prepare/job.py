@@ -1,11 +1,11 @@
 """Turn one raw sample into the bytes that are stored: read, check, fit, encode."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from depthmix.augment import crop, resize
 from depthmix.errors import BadSample, BadSource
+from depthmix.prepare.raw import raise_refusal, raw_files
 from depthmix.sample import Sample
 from depthmix.sources.base import Source
 from depthmix.store.codec import CodecOptions
@@ -13,7 +13,7 @@ from depthmix.store.fingerprint import relative_name
 from depthmix.store.shard import EncodedSample
 from depthmix.store.writer import Skipped, encode_sample
 
-__all__ = ["Job", "Size", "cover", "raw_files"]
+__all__ = ["Job", "Size", "cover"]
 
 Size = tuple[int, int]
 
@@ -27,7 +27,12 @@ class Job:
     codec: CodecOptions
 
     def run(self, key: str) -> EncodedSample | Skipped:
-        """Return the stored form of sample `key`, or why it has none."""
+        """Return the stored form of sample `key`, or why it has none.
+
+        Raises:
+            StorageError: the machine could not read the raw data; that says nothing about the sample.
+            BadSource: the source tried to end the run.
+        """
         try:
             sample = self.source.read(key)
             self._check_tags(sample, key)
@@ -35,10 +40,21 @@ class Job:
                 sample = cover(sample, self.size)
             return encode_sample(sample, self.codec)
         except (BadSource, BadSample) as error:
+            raise_refusal(error, self.source, key)
             return self._skipped(key, error)
         except BaseException as error:
+            if isinstance(error, OSError):
+                raise_refusal(error, self.source, key)
+            if _ends(error):
+                raise self._mistake(key, error) from error
             error.add_note(f"while sample {self.source.name}/{key} was prepared")
             raise
+
+    def _mistake(self, key: str, error: BaseException) -> BadSource:
+        reason = f"{type(self.source).__qualname__} raised {error!r}"
+        file = next(iter(raw_files(self.source, key)), None)
+        hint = "this is a mistake in the source, not in the data; finished shards are kept"
+        return BadSource(reason, file=file, sample=f"{self.source.name}/{key}", hint=hint)
 
     def _check_tags(self, sample: Sample, key: str) -> None:
         card = self.source.card
@@ -68,9 +84,8 @@ def cover(sample: Sample, size: Size) -> Sample:
     return crop(resize(sample, *scaled), top, left, height, width)
 
 
-def raw_files(source: Source, key: str) -> Sequence[Path]:
-    """List the raw files of a sample; none where the source cannot even tell."""
-    try:
-        return source.files(key)
-    except (BadSource, BadSample):
-        return []  # reading the sample gives the same error, and that one is listed
+def _ends(error: BaseException) -> bool:
+    """Tell what ends a loop or a program without a word: exits, panics of decoders, ends of iterators."""
+    if isinstance(error, Exception):
+        return isinstance(error, StopIteration | StopAsyncIteration)
+    return not isinstance(error, KeyboardInterrupt)

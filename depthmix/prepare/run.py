@@ -14,13 +14,15 @@ from depthmix.errors import BadSource, ConfigError, CorruptShard, StorageError
 from depthmix.prepare.blocks import Block, Share, cut, samples_per_shard
 from depthmix.prepare.budget import Budget, allowed_bad
 from depthmix.prepare.describe import changes, describe
-from depthmix.prepare.job import Job, Size, raw_files
+from depthmix.prepare.job import Job, Size
 from depthmix.prepare.pool import check_picklable, workers_for
+from depthmix.prepare.raw import raw_files, raw_keys
 from depthmix.sources.base import Source
 from depthmix.store.codec import CodecOptions
 from depthmix.store.fingerprint import combine, fingerprint_files
+from depthmix.store.folder import own_folder
 from depthmix.store.reader import ShardSet
-from depthmix.store.record import own_folder, storage_errors
+from depthmix.store.record import storage_errors
 from depthmix.store.shard import EncodedSample
 from depthmix.store.writer import ROOT, ShardWriter, Skipped, check_not_foreign, remove_set
 
@@ -272,8 +274,9 @@ def _existing(
     overwrite: bool,
 ) -> ShardSet | None:
     """Return the set that lies in `out` when it is just what this run would write."""
-    if not (out / ROOT).exists():
-        return None
+    with storage_errors(out / ROOT):
+        if not (out / ROOT).exists():
+            return None
     try:
         existing = ShardSet(out)
         problems = existing.verify() if share.jobs == 1 else []
@@ -324,7 +327,7 @@ def _report(existing: ShardSet, started: float) -> PrepareReport:
 
 
 def _checked_keys(source: Source) -> list[str]:
-    keys = list(source.keys())
+    keys = raw_keys(source)
     if not keys:
         raise BadSource(
             "no samples found", file=source.root, sample=source.name, hint=f"expected {source.layout}"

@@ -1,10 +1,8 @@
 """Put files in place so that a kill, a power cut or a full disk leaves the old or the new, never a part."""
 
 import errno
-import fcntl
 import hashlib
 import json
-import logging
 import os
 import re
 import secrets
@@ -16,17 +14,17 @@ from typing import Any, Final
 from depthmix.errors import CorruptShard, StorageError
 
 __all__ = [
+    "MACHINE",
+    "TEMPORARY",
     "commit",
     "is_record",
-    "own_folder",
     "pack_record",
     "proof_of",
     "read_plain",
     "read_record",
+    "refusal",
     "storage_errors",
 ]
-
-log = logging.getLogger(__name__)
 
 HEAD: Final = b'{"proof": "'
 TAIL: Final = b'",\n'
@@ -39,7 +37,19 @@ HINTS: Final = {
     errno.EDQUOT: "your quota is full; free some space and run the same command again",
     errno.EACCES: "check who owns the folder, or choose another one",
     errno.EROFS: "the file system is mounted read-only; choose another folder",
+    errno.EIO: "look at the disk or the network, then run the same command again; finished shards are kept",
+    errno.EMFILE: "raise the limit of open files (ulimit -n), or use fewer workers",
+    errno.ENFILE: "wait until other programs have closed their files, and run the same command again",
 }
+HINT: Final = "check the path and the file system, and run the same command again"
+# What says something about the machine and nothing about a file: the next try may go well.
+MACHINE: Final = frozenset(
+    (
+        *HINTS,
+        *(errno.EPERM, errno.ENOMEM, errno.EAGAIN, errno.EBUSY, errno.ESTALE, errno.ETIMEDOUT),
+        *(errno.EREMOTEIO, errno.ENOTCONN, errno.ECONNRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH),
+    )
+)
 
 
 def commit(path: Path, data: bytes) -> None:
@@ -126,56 +136,18 @@ def read_record(path: Path, *, proof: str | None = None) -> dict[str, Any]:
 
 
 @contextmanager
-def own_folder(folder: Path, *, shared: bool = False) -> Iterator[None]:
-    """Create `folder` and keep every other writer out of it until the end of the block.
-
-    The lock is one on the folder itself: it leaves no file and ends with the process, however that ends.
-    Temporary files of a killed run are removed; a folder that is still empty at the end is removed, too.
-
-    Args:
-        folder: folder of the set.
-        shared: let in other writers that say the same, jobs of one array, and leave their files alone.
-
-    Raises:
-        StorageError: another process writes here, or the folder cannot be made.
-    """
-    with storage_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        _lock(handle, folder, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
-        if not shared:
-            with storage_errors(folder):
-                for path in sorted(folder.glob(".*.tmp")):
-                    if TEMPORARY.fullmatch(path.name):
-                        path.unlink()
-        yield
-    finally:
-        os.close(handle)
-        if not shared:
-            with suppress(OSError):
-                folder.rmdir()
-
-
-@contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
     """Turn any OSError inside into one StorageError that names `path` and the next step."""
     try:
         yield
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise StorageError(reason, file=path, hint=HINTS.get(error.errno or 0)) from error
+        raise refusal(error, path) from error
 
 
-def _lock(handle: int, folder: Path, kind: int) -> None:
-    try:
-        fcntl.flock(handle, kind | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        hint = "wait for it to end, or choose another folder"
-        raise StorageError("another process prepares data in this folder", file=folder, hint=hint) from error
-    except OSError as error:
-        # Some network file systems have no locks; two writers of the same work then still agree.
-        log.warning("%s: cannot be locked (%s)", folder, error.strerror)
+def refusal(error: OSError, file: Path, *, sample: str | None = None) -> StorageError:
+    """Return the one error that says what the system refused, where, and what to do next."""
+    reason, hint = error.strerror or str(error), HINTS.get(error.errno or 0, HINT)
+    return StorageError(reason, file=file, sample=sample, hint=hint)
 
 
 def _write_synced(path: Path, data: bytes) -> None:

@@ -132,8 +132,9 @@ class ShardWriter:
         """
         path = self.out / shard_name(number)
         record_path = path.with_suffix(".json")
-        if not (path.is_file() and record_path.is_file()):
-            return False
+        with storage_errors(path):
+            if not (path.is_file() and record_path.is_file()):
+                return False
         try:
             record = read_record(record_path)
         except CorruptShard as error:
@@ -194,7 +195,8 @@ def check_not_foreign(out: Path) -> None:
     Raises:
         StorageError: there are such files, and no record of ours beside them.
     """
-    taken = [path for path in (out / ROOT, out / QUARANTINE, *shard_files(out)) if path.exists()]
+    with storage_errors(out):
+        taken = [path for path in (out / ROOT, out / QUARANTINE, *shard_files(out)) if path.exists()]
     # A run that was killed early leaves its first shard without a record.
     unfinished = [path.name for path in taken] == [shard_name(0)]
     if taken and not unfinished and not any(map(is_record, taken)):
@@ -212,7 +214,8 @@ def remove_set(out: Path) -> None:
 
 def shard_files(out: Path) -> list[Path]:
     """List the shards and shard records in a folder, finished or not, by their names alone."""
-    numbered = (path for path in out.iterdir() if path.stem.isdigit() and len(path.stem) >= 5)
+    with storage_errors(out):
+        numbered = [path for path in out.iterdir() if path.stem.isdigit() and len(path.stem) >= 5]
     return sorted(path for path in numbered if path.suffix in (".h5", ".json"))
 
 

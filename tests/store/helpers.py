@@ -12,6 +12,7 @@ from depthmix.errors import BadSource
 from depthmix.sample import Intrinsics, LabelKind, Quality, Sample
 from depthmix.sources.base import Source, SourceCard
 from depthmix.sources.files import file_size
+from depthmix.sources.layout import visible
 
 SIZE = (12, 16)
 
@@ -27,7 +28,7 @@ class TinySource(Source):
         self._pause = pause
 
     def keys(self) -> Sequence[str]:
-        return sorted(path.stem for path in self.root.glob("*.npy"))
+        return sorted(path.stem for path in visible(self.root) if path.suffix == ".npy")
 
     def files(self, key: str) -> Sequence[Path]:
         return [self.root / f"{key}.npy"]

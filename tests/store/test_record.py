@@ -1,12 +1,11 @@
 import errno
-import fcntl
 import json
 import os
 
 import pytest
 
 from depthmix.errors import CorruptShard, StorageError
-from depthmix.store.record import commit, own_folder, pack_record, proof_of, read_record
+from depthmix.store.record import commit, pack_record, proof_of, read_record
 
 
 def test_commit_puts_the_bytes_in_place_and_leaves_nothing_else(tmp_path):
@@ -104,40 +103,3 @@ def test_a_sound_record_that_is_not_the_expected_one_is_noticed(tmp_path):
 def test_a_missing_record_is_a_storage_error(tmp_path):
     with pytest.raises(StorageError, match=r"r\.json: No such file or directory"):
         read_record(tmp_path / "r.json")
-
-
-def test_second_writer_in_one_folder_is_refused(tmp_path):
-    first, second = own_folder(tmp_path / "out"), own_folder(tmp_path / "out")
-    with first, pytest.raises(StorageError, match="another process prepares data"), second:
-        pytest.fail("two writers at once")
-
-
-def test_folder_is_free_again_after_an_error_and_an_empty_one_is_removed(tmp_path):
-    with pytest.raises(KeyboardInterrupt), own_folder(tmp_path / "out"):
-        raise KeyboardInterrupt
-    assert not (tmp_path / "out").exists()
-    with own_folder(tmp_path / "out"):
-        commit(tmp_path / "out" / "a", b"x")
-    assert (tmp_path / "out" / "a").exists()
-
-
-def test_temporary_files_of_a_killed_run_are_removed(tmp_path):
-    (tmp_path / ".00000.h5.12-ab.tmp").write_bytes(b"half")
-    with own_folder(tmp_path):
-        assert not list(tmp_path.iterdir())
-
-
-def test_a_file_system_without_locks_is_used_with_a_warning(tmp_path, monkeypatch, caplog):
-    def refuse(*_):
-        raise OSError(errno.ENOLCK, "No locks available")
-
-    monkeypatch.setattr(fcntl, "flock", refuse)
-    with own_folder(tmp_path / "out"):
-        pass
-    assert "cannot be locked (No locks available)" in caplog.text
-
-
-def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="Not a directory"), own_folder(tmp_path / "file" / "out"):
-        pytest.fail("no folder here")
