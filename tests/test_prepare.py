@@ -23,7 +23,6 @@ from tests.store.helpers import (
     SIZE,
     BuggySource,
     ChoosySource,
-    DyingSource,
     PairSource,
     PlainFileSource,
     TinySource,
@@ -486,11 +485,6 @@ def test_a_mistake_in_an_adapter_is_not_a_bad_sample_and_names_the_sample(raw, t
     with pytest.raises(KeyError, match="an adapter bug") as caught:
         prepare(BuggySource(raw), tmp_path / "out", workers=workers)
     assert caught.value.__notes__ == ["while sample tiny/000 was prepared"]
-
-
-def test_a_worker_that_dies_is_one_error_that_names_the_sample(raw, tmp_path):
-    with pytest.raises(BadSource, match=r"tiny/00\d: a worker process died while this sample .*workers=0"):
-        prepare(DyingSource(raw), tmp_path / "out", workers=2)
 
 
 def test_a_source_that_workers_cannot_import_is_refused_before_anything_is_written(raw, tmp_path):

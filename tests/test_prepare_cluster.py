@@ -57,7 +57,8 @@ def test_a_bad_sample_stops_the_cluster_where_it_stops_one_process(tmp_path, sch
 def test_a_worker_that_dies_again_and_again_is_one_error_that_names_the_sample(tmp_path, scheduler):
     source = DyingSource(make_raw(tmp_path / "raw", 9))
     with pytest.raises(
-        BadSource, match=r"tiny/000: a worker process died while this sample or one of the next"
+        BadSource,
+        match=r"tiny/000: a worker process died while this sample or one of the 7 others in flight \(001, ",
     ):
         prepare(source, tmp_path / "out", scheduler=scheduler)
 

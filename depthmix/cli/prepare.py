@@ -39,6 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--label", choices=["code16", "float32"], default="code16", help="float32 is lossless"
     )
     parser.add_argument("--shard-mb", type=int, default=64, help="size of a shard, about")
+    parser.add_argument("--time-limit", type=float, default=300.0, metavar="SECONDS",
+                        help="stop when a worker process hangs over one sample (default: 300)")  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="replace a set made with other options")
     parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE",
                         help="an option of the source, such as --option split=val")  # fmt: skip
@@ -64,6 +66,7 @@ def run(options: argparse.Namespace) -> int:
         codec=CodecOptions(options.image, options.label),
         shard_mb=options.shard_mb,
         overwrite=options.overwrite,
+        time_limit_s=options.time_limit,
     )
     print(f"{source.name}: licence: {source.card.licence}")
     print(summary(source.name, report))

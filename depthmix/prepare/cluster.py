@@ -57,22 +57,22 @@ def _ordered(
     from distributed.scheduler import KilledWorker
 
     sent = client.scatter(job, broadcast=True, hash=False)
-    waiting: deque[tuple[str, Any]] = deque()
+    waiting: deque[tuple[Any, list[str]]] = deque()
     try:
         for start in range(0, len(keys), BATCH):
             batch = list(keys[start : start + BATCH])
             # Not pure: a task of an earlier run with the same key may have read other files.
-            waiting.append((batch[0], client.submit(_run, sent, batch, pure=False)))
+            waiting.append((client.submit(_run, sent, batch, pure=False), batch))
             if len(waiting) >= ahead:
-                yield from waiting[0][1].result()
+                yield from waiting[0][0].result()
                 waiting.popleft()
         while waiting:
-            yield from waiting[0][1].result()
+            yield from waiting[0][0].result()
             waiting.popleft()
     except KilledWorker as error:
-        raise worker_died(job, waiting[0][0]) from error
+        raise worker_died(job, waiting[0][1]) from error
     finally:
-        client.cancel([future for _, future in waiting])
+        client.cancel([future for future, _ in waiting])
 
 
 def _run(job: Work[Result], keys: Sequence[str]) -> list[Result]:

@@ -2,18 +2,26 @@
 
 import multiprocessing
 import pickle
+import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import Any, Protocol, TypeVar
+from multiprocessing.process import BaseProcess
+from signal import SIGTERM, Signals
+from typing import Any, Final, Protocol, TypeVar
 
 from depthmix.errors import BadSource, ConfigError
+from depthmix.prepare.raw import raw_files
 from depthmix.sources.base import Source
 from depthmix.workers import start_worker
 
-__all__ = ["Work", "check_picklable", "ordered_results", "worker_died", "workers_for"]
+__all__ = ["LIMIT_S", "Work", "check_picklable", "ordered_results", "worker_died", "workers_for"]
+
+LIMIT_S: Final = 300.0  # no sample of a data set we know takes a tenth of it
+AHEAD: Final = 4  # keys a worker
 
 Result = TypeVar("Result")
 Given = TypeVar("Given", covariant=True)
@@ -32,12 +40,17 @@ class Work(Protocol[Given]):
 
 @contextmanager
 def workers_for(
-    job: Work[Result], workers: int
+    job: Work[Result], workers: int, limit_s: float = LIMIT_S
 ) -> Iterator[Callable[[Sequence[str]], Generator[Result, None, None]]]:
     """Give a function that turns keys into results, in their order; 0 workers do it in this process.
 
+    Args:
+        job: what to do.
+        workers: processes; 0 is this one, which no limit of time can interrupt.
+        limit_s: seconds that a worker may take for one key.
+
     Raises:
-        BadSource: a worker process died.
+        BadSource: a worker process died, or was killed because it took too long.
     """
     if not workers:
         yield lambda keys: (job.run(key) for key in keys)
@@ -46,7 +59,7 @@ def workers_for(
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(job,))
     try:
-        yield lambda keys: _pooled(pool, job, keys, 4 * workers)
+        yield lambda keys: _pooled(pool, job, keys, workers, limit_s)
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -55,39 +68,90 @@ def ordered_results(job: Work[Result], keys: Sequence[str], workers: int) -> Gen
     """Yield the results in the order of the keys, from this process or from workers.
 
     Raises:
-        BadSource: a worker process died.
+        BadSource: a worker process died, or was killed because it took too long.
     """
     with workers_for(job, workers if keys else 0) as run:
         yield from run(keys)
 
 
-def worker_died(job: Work[Any], key: str) -> BadSource:
-    """Build the error for a worker that is gone, as the kernel takes it when memory runs out."""
-    reason = "a worker process died while this sample or one of the next few was read"
-    hint = "look for a lack of memory, and try workers=0"
-    return BadSource(reason, file=job.source.root, sample=f"{job.source.name}/{key}", hint=hint)
+def worker_died(job: Work[Any], keys: Sequence[str], how: str = "died") -> BadSource:
+    """Build the error for a worker that is gone, as the kernel takes it when memory runs out.
+
+    Args:
+        job: what it did.
+        keys: samples in flight; one of them is to blame, if any is.
+        how: what happened to it.
+    """
+    others = f" or one of the {len(keys) - 1} others in flight ({', '.join(keys[1:])})" if keys[1:] else ""
+    reason = f"a worker process {how} while this sample{others} was read"
+    hint = "look for a lack of memory, and try workers=0; finished shards are kept"
+    return BadSource(reason, file=job.source.root, sample=f"{job.source.name}/{keys[0]}", hint=hint)
 
 
 def _pooled(
-    pool: ProcessPoolExecutor, job: Work[Result], keys: Sequence[str], ahead: int
+    pool: ProcessPoolExecutor, job: Work[Result], keys: Sequence[str], workers: int, limit_s: float
 ) -> Generator[Result, None, None]:
     waiting: deque[tuple[str, Future[Result]]] = deque()
-    key = keys[0] if keys else ""
     try:
+        pool.submit(_ready).result()  # imports take seconds, which are no sample's
+        limit_s = min(limit_s, threading.TIMEOUT_MAX)
         for upcoming in keys:
             waiting.append((upcoming, pool.submit(_work, upcoming)))
             # A bounded queue: results of fast workers must not fill the memory.
-            if len(waiting) >= ahead:
-                key, future = waiting.popleft()
-                yield future.result()
+            if len(waiting) >= AHEAD * workers:
+                yield waiting[0][1].result(limit_s)
+                waiting.popleft()
         while waiting:
-            key, future = waiting.popleft()
-            yield future.result()
+            yield waiting[0][1].result(limit_s)
+            waiting.popleft()
     except BrokenProcessPool as error:
-        raise worker_died(job, key) from error
+        raise worker_died(job, _in_flight(waiting, workers) or keys[:1], _end_of_a_worker(pool)) from error
+    except FutureTimeoutError as error:
+        if waiting[0][1].done():
+            raise  # not the limit: reading the sample raised it
+        _kill(pool)
+        raise _too_slow(job, waiting[0][0], limit_s) from error
     finally:
         for _, future in waiting:
             future.cancel()
+
+
+def _in_flight(waiting: Iterable[tuple[str, Future[Any]]], workers: int) -> list[str]:
+    """Return the keys that workers were at: tasks start in order, so these are the first unfinished ones."""
+    unfinished = [
+        key
+        for key, future in waiting
+        if not future.done() or isinstance(future.exception(), BrokenProcessPool)
+    ]
+    return unfinished[:workers]
+
+
+def _too_slow(job: Work[Any], key: str, limit_s: float) -> BadSource:
+    reason = f"not read after {limit_s:g} s; its worker process was killed"
+    hint = "look at the file and its disk, or raise --time-limit (time_limit_s); finished shards are kept"
+    file = next(iter(raw_files(job.source, key)), job.source.root)
+    return BadSource(reason, file=file, sample=f"{job.source.name}/{key}", hint=hint)
+
+
+def _processes(pool: ProcessPoolExecutor) -> list[BaseProcess]:
+    # Public from Python 3.14 on, as kill_workers(); before, this is the only way to the processes.
+    return list((pool._processes or {}).values())
+
+
+def _kill(pool: ProcessPoolExecutor) -> None:
+    for process in _processes(pool):
+        process.kill()
+
+
+def _end_of_a_worker(pool: ProcessPoolExecutor) -> str:
+    """Tell how a worker ended: by which signal, or with which exit code."""
+    processes = _processes(pool)
+    pool.shutdown(cancel_futures=True)
+    # The pool ends the others itself, with SIGTERM.
+    codes = [process.exitcode for process in processes if process.exitcode not in (0, None, -SIGTERM)]
+    if not codes or codes[0] is None:
+        return "died"
+    return f"was ended by {Signals(-codes[0]).name}" if codes[0] < 0 else f"ended with code {codes[0]}"
 
 
 _current: list[Work[Any]] = []  # the job of this worker process, sent once and not with every key
@@ -96,6 +160,10 @@ _current: list[Work[Any]] = []  # the job of this worker process, sent once and 
 def _start_worker(job: Work[Any]) -> None:
     start_worker()
     _current[:] = [job]
+
+
+def _ready() -> None:
+    """Do nothing, in a worker that has started."""
 
 
 def _work(key: str) -> Any:

@@ -15,7 +15,7 @@ from depthmix.prepare.blocks import Block, Share, cut, samples_per_shard
 from depthmix.prepare.budget import Budget, allowed_bad
 from depthmix.prepare.describe import changes, describe
 from depthmix.prepare.job import Job, Size
-from depthmix.prepare.pool import check_picklable, workers_for
+from depthmix.prepare.pool import LIMIT_S, check_picklable, workers_for
 from depthmix.prepare.raw import raw_files, raw_keys
 from depthmix.sources.base import Source
 from depthmix.store.codec import CodecOptions
@@ -89,6 +89,7 @@ def prepare(
     codec: CodecOptions | None = None,
     shard_mb: int = 64,
     overwrite: bool = False,
+    time_limit_s: float = LIMIT_S,
     progress: Callable[[Progress], None] | None = None,
 ) -> PrepareReport:
     """Write all samples of a source as checked HDF5 shards with records.
@@ -113,11 +114,13 @@ def prepare(
         codec: precision that is kept.
         shard_mb: size in MiB that shards get, about.
         overwrite: replace a set that was made from other files or options.
+        time_limit_s: seconds after which a worker process that hangs over one sample is killed, and the run
+            stops with its name.
         progress: called after every sample.
 
     Raises:
         BadSample: a sample is bad and `on_bad` is "error".
-        BadSource: there is no sample, too many are bad, or all are.
+        BadSource: there is no sample, too many are bad, or all are; or a worker process died or hung.
         ConfigError: options that cannot work.
         StorageError: the file system refused or has too little space, or `out` holds a set made from other
             files or options, or files of someone else with the names of a set.
@@ -127,7 +130,7 @@ def prepare(
     share = Share(job_id, num_jobs)
     job = Job(source, size, codec or CodecOptions())
     keys = _checked_keys(source)
-    _check_arguments(job, out, workers, scheduler, max_bad_fraction, shard_mb)
+    _check_arguments(job, out, workers, scheduler, max_bad_fraction, shard_mb, time_limit_s)
     if overwrite and num_jobs > 1:
         reason = "jobs of an array would remove what the others wrote"
         raise ConfigError(reason, field="overwrite", hint="remove the folder before the array starts")
@@ -137,7 +140,7 @@ def prepare(
         existing = _existing(out, metadata, job, keys, workers, share, overwrite)
         if existing is not None:
             return _report(existing, started)
-        with _engine(job, workers, scheduler) as run:
+        with _engine(job, workers, scheduler, time_limit_s) as run:
             per_shard, probed = samples_per_shard(keys, run, shard_mb * MEBIBYTE)
             writer = ShardWriter(out, {**metadata, "samples_per_shard": per_shard})
             blocks = cut(keys, per_shard)
@@ -173,9 +176,9 @@ class _Told:
         self.progress(Progress(self.done, self.total, self.budget.bad, self.writer.bytes, self.name))
 
 
-def _engine(job: Job, workers: int, scheduler: str | None) -> AbstractContextManager[Run]:
+def _engine(job: Job, workers: int, scheduler: str | None, limit_s: float) -> AbstractContextManager[Run]:
     if scheduler is None:
-        return workers_for(job, workers)
+        return workers_for(job, workers, limit_s)
     from depthmix.prepare.cluster import cluster_for
 
     return cluster_for(job, scheduler)
@@ -339,7 +342,13 @@ def _checked_keys(source: Source) -> list[str]:
 
 
 def _check_arguments(
-    job: Job, out: Path, workers: int, scheduler: str | None, max_bad_fraction: float | None, shard_mb: int
+    job: Job,
+    out: Path,
+    workers: int,
+    scheduler: str | None,
+    max_bad_fraction: float | None,
+    shard_mb: int,
+    time_limit_s: float,
 ) -> None:
     if job.size is not None and min(job.size) < 1:
         raise ConfigError(f"must be positive, got {job.size}", field="size")
@@ -349,6 +358,8 @@ def _check_arguments(
         raise ConfigError(f"must lie in 0 .. 1, got {max_bad_fraction}", field="max_bad_fraction")
     if shard_mb < 1:
         raise ConfigError(f"must be at least 1, got {shard_mb}", field="shard_mb")
+    if not time_limit_s > 0:
+        raise ConfigError(f"must be positive, got {time_limit_s}", field="time_limit_s")
     if out.resolve().is_relative_to(job.source.root.resolve()):
         raise ConfigError("lies inside the raw data", file=out, field="out", hint="choose another folder")
     if workers or scheduler:

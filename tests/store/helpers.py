@@ -1,7 +1,10 @@
 """A tiny raw data set and its source, at module level so that worker processes can import them."""
 
+import errno
 import math
 import os
+import signal
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -62,6 +65,38 @@ class DyingSource(TinySource):
         if key == "003":
             os._exit(9)
         return super().read(key)
+
+
+class TroubleSource(TinySource):
+    """Meet with trouble at sample 003 that is none of the sample's."""
+
+    def __init__(self, root: str | Path, *, trouble: str = "") -> None:
+        super().__init__(root)
+        self._trouble = trouble
+
+    def read(self, key: str) -> Sample:
+        if key == "003":
+            self._meet()
+        return super().read(key)
+
+    def _meet(self) -> None:
+        match self._trouble:
+            case "hang":
+                time.sleep(1000)
+            case "out of memory":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "crash":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            case "exit":
+                sys.exit(0)
+            case "end":
+                next(iter(()))
+            case "close":
+                raise GeneratorExit
+            case "panic":
+                raise BaseException("a decoder panics")
+            case "no files":
+                raise OSError(errno.EMFILE, "Too many open files", str(self.root / "003.npy"))
 
 
 class ChoosySource(TinySource):
