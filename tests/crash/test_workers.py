@@ -1,4 +1,4 @@
-"""A worker that is killed, hangs or gives up: one error names the samples in flight, nothing is half-written."""
+"""A worker that is killed, hangs or gives up: one error with the samples in flight, nothing half-written."""
 
 import re
 
