@@ -27,7 +27,9 @@ class DepthmixError(Exception):
     ) -> None:
         self.reason, self.file, self.sample, self.field, self.hint = reason, file, sample, field, hint
         where = [_visible(str(part)) for part in (file, sample, field) if part is not None]
-        super().__init__(": ".join([*where, _visible(reason, "\n")]) + (f"; {hint}" if hint else ""))
+        said = ": ".join([*where, _visible(reason, "\n")])
+        after = "" if said.endswith("\n") else "; "  # behind a table the next step is a line of its own
+        super().__init__(said + (f"{after}{hint}" if hint else ""))
 
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only arguments are lost by the default pickling, and worker processes pickle errors.

@@ -94,13 +94,15 @@ def _note(now: "Progress") -> str:
 
 def summary(name: str, report: "PrepareReport") -> str:
     """Say in a few lines what was prepared and what was left out."""
+    from depthmix.prepare import reasons
+
     how = "was there already" if report.reused else f"{report.bytes / 1e6:.1f} MB in {report.seconds:.1f} s"
     lines = [f"{name}: {report.count} samples, {len(report.skipped)} skipped, {how}"]
-    lines += [f"  skipped {skipped.key}: {skipped.reason}" for skipped in report.skipped[:10]]
     if report.missing:
         lines.append(f"  {report.missing} shards are other jobs' work; the last job closes the set")
-    if len(report.skipped) > 10:
-        lines.append(f"  and {len(report.skipped) - 10} more, see quarantine.jsonl")
+    if report.skipped:
+        lines += [f"  {line}" for line in reasons(name, report.skipped).splitlines()]
+        lines.append("  quarantine.jsonl lists them all")
     return "\n".join(lines)
 
 

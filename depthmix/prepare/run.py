@@ -1,7 +1,6 @@
 """Read a raw source, check and fit its samples, and write them as a prepared set."""
 
 import logging
-import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -17,6 +16,7 @@ from depthmix.prepare.describe import changes, describe
 from depthmix.prepare.job import Job, Size
 from depthmix.prepare.pool import LIMIT_S, check_picklable, workers_for
 from depthmix.prepare.raw import raw_files, raw_keys
+from depthmix.prepare.space import check_space
 from depthmix.sources.base import Source
 from depthmix.store.codec import CodecOptions
 from depthmix.store.fingerprint import combine, fingerprint_files
@@ -110,7 +110,7 @@ def prepare(
         num_jobs: jobs of that array.
         on_bad: stop at the first bad sample, or list it in `quarantine.jsonl` and go on.
         max_bad_fraction: stop when more than this part of the samples (rounded up) is bad; see `allowed_bad`
-            for what None means.
+            for what None means. With None, a shard of nothing but bad samples stops the run, too.
         codec: precision that is kept.
         shard_mb: size in MiB that shards get, about.
         overwrite: replace a set that was made from other files or options.
@@ -146,7 +146,9 @@ def prepare(
             blocks = cut(keys, per_shard)
             mine = share.of(blocks)
             total = sum(len(block.keys) for block in mine)
-            budget = Budget(source.name, source.root, total, allowed_bad(total, max_bad_fraction), on_bad)
+            allowed = allowed_bad(total, max_bad_fraction)
+            stated = max_bad_fraction is not None
+            budget = Budget(source.name, source.root, total, allowed, on_bad, whole_shards=stated)
             told = None if progress is None else _Told(progress, total, budget, writer, source.name)
             _fill(writer, job, mine, run, probed, workers, budget, told)
         missing = _missing(writer, blocks)
@@ -204,7 +206,7 @@ def _fill(
             told.done += len(block.keys)
     for skipped in writer.skipped:
         budget.count(skipped)
-    _check_space(writer.out, pending, probed)
+    check_space(writer.out, pending, probed.values())
     _reopen(writer.out, pending)
     fresh = iter(run([key for block in pending for key in block.keys if key not in probed]))
     for block in pending:
@@ -216,6 +218,7 @@ def _fill(
             items.append(item)
             if told is not None and len(items) < len(block.keys):
                 told.add()
+        budget.check_shard(items)
         writer.write(block.number, items, inputs[block.number])
         if told is not None:
             told.add()
@@ -242,22 +245,6 @@ def _check_all(writer: ShardWriter, budget: Budget) -> None:
     """Hold the whole set to the budget that each part kept."""
     for skipped in writer.skipped:
         budget.count(skipped)
-
-
-def _check_space(out: Path, pending: Sequence[Block], probed: dict[str, Item]) -> None:
-    """Say before the first byte is written that the disk is too small.
-
-    Raises:
-        StorageError: there is less free space than the first samples lead to expect.
-    """
-    sizes = [item.bytes for item in probed.values() if isinstance(item, EncodedSample)]
-    count = sum(len(block.keys) for block in pending)
-    needed = count * sum(sizes) / len(sizes) if sizes else 0
-    with storage_errors(out):
-        free = shutil.disk_usage(out).free
-    if needed > free:
-        reason = f"about {needed / 1e9:.1f} GB are needed for {count} samples, {free / 1e9:.1f} GB are free"
-        raise StorageError(reason, file=out, hint="free some space, choose another folder, or a smaller size")
 
 
 def _reopen(out: Path, pending: Sequence[Block]) -> None:

@@ -4,8 +4,11 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -133,6 +136,16 @@ class Runner:
         if tracer is not None:
             tracer.communicate(timeout=20)
         return code, log.read_text(errors="replace")
+
+    def kill(self, seconds: float, *arguments: str) -> int:
+        """Run one command and kill it after a while; return its exit code, -9 where it was not yet done."""
+        self._say(json.dumps({"arguments": arguments, "log": str(self.folder / "log"), "limit": None}))
+        pid = int(self._answer())
+        self._say("go")
+        time.sleep(seconds)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        return int(self._answer())
 
     def _say(self, line: str) -> None:
         assert self.server.stdin is not None

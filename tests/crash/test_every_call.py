@@ -89,7 +89,7 @@ def check_refusal(
 ) -> bool:
     """Let one call fail; return whether the run ended in an error."""
     code, said = runner.run(*command(raw, out), inject=f"{call.name}:error={name}:when={call.number}")
-    what = f"{name} in {call.text}\n{said}"
+    what = f"{name} in {call.text}: exit code {code}\n{said}"
     assert code in (0, 1), what
     assert "Traceback" not in said, what
     left = check_left(out / "tiny", whole, killed=False)

@@ -41,7 +41,7 @@ class TinySource(Source):
         path = self.root / f"{key}.npy"
         try:
             red, depth, planes, sigma = np.load(path)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
             raise BadSource("not an array file", file=path, sample=f"{self.name}/{key}") from error
         image = np.zeros((*red.shape, 3), np.uint8)
         image[..., 0] = red
