@@ -16,7 +16,7 @@ OAK_SHA256 := effd07da657295e834aa1b0c89cc962e953d66b506a75365ad32a1114f2389ec
 # What open3d's wheel expects from the system; the names are those of Debian and Ubuntu.
 LIBRARIES := libegl1 libgl1 libx11-6 libusb-1.0-0
 
-.PHONY: demo test test-all lint types layers format notebooks setup first-look loss-costs mixture-costs libraries clean
+.PHONY: demo test test-all lint types layers format notebooks setup first-look loss-costs mixture-costs libraries strace clean
 
 demo: $(READY) $(OAK)  ## raw data of four qualities -> one mixed training -> evaluation -> report.html
 	$(BIN)/depthmix demo $(DEMO) --preset $(DEMO_PRESET) --oak $(OAK)
@@ -68,6 +68,12 @@ libraries:  ## the system libraries of open3d, on Debian and Ubuntu
 	if [ "$$(id -u)" != 0 ]; then become=sudo; fi; \
 	$$become apt-get update -q && $$become apt-get install -q -y --no-install-recommends $(LIBRARIES)
 	$(BIN)/python -c 'import open3d'
+
+strace:  ## what the crash tests kill runs with, on Debian and Ubuntu; without it they are skipped
+	@command -v strace >/dev/null || { \
+		test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+		&& apt-get update -q && apt-get install -q -y --no-install-recommends strace; \
+	} || echo 'strace is missing: the crash tests that need it are skipped'
 
 $(OAK):
 	mkdir -p $(@D)

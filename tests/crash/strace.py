@@ -41,7 +41,7 @@ def _strace_works() -> bool:
 
 needs_strace = pytest.mark.skipif(
     not _strace_works(),
-    reason="strace is missing or may not trace: make system-tools (apt-get install strace)",
+    reason="strace is missing or may not trace: make strace installs it",
 )
 
 

@@ -71,6 +71,40 @@ def test_killed_at_any_call_a_run_loses_nothing_and_the_next_ends_in_the_same_by
     print(f"{len(places)} calls, 0 finished shards lost, {len(places)} identical trees")  # noqa: T201
 
 
+def kill_replacing_runs(runner: Runner, raw: Path, folder: Path, new: dict[str, bytes], step: int) -> None:
+    """Kill runs that replace a set by one with other options: the root record never lies about the shards."""
+    out, before = folder / "out", folder / "before"
+    assert runner.run(*command(raw, before), "--image", "png")[0] == 0
+    old = tree(before / "tiny")
+    assert old.keys() == new.keys()
+    replace = [*command(raw, out), "--overwrite"]
+    shutil.copytree(before, out)
+    places = runner.calls(CHANGING, (raw, out), *replace)[::step]
+    assert tree(out / "tiny") == new
+    for call in places:
+        shutil.rmtree(out)
+        shutil.copytree(before, out)
+        assert runner.run(*replace, inject=f"{call.name}:signal=KILL:when={call.number}")[0] == -9, call.text
+        left = {name: data for name, data in tree(out / "tiny").items() if not name.endswith(".tmp")}
+        assert all(data in (old[name], new[name]) for name, data in left.items()), call.text
+        assert left in (old, new) or "index.json" not in left, call.text
+        code, said = runner.run(*replace)
+        assert code == 0, said
+        assert tree(out / "tiny") == new, call.text
+    print(f"{len(places)} calls while a set is replaced: old, new or unclaimed; all identical after")  # noqa: T201
+
+
+def test_killed_while_it_replaces_a_set_a_run_never_leaves_a_mixture(runner, raw, whole, tmp_path):
+    kill_replacing_runs(runner, raw, tmp_path, whole, 11)
+
+
+@pytest.mark.slow
+def test_killed_at_any_call_while_it_replaces_a_set_a_run_never_leaves_a_mixture(
+    runner, raw, whole, tmp_path
+):
+    kill_replacing_runs(runner, raw, tmp_path, whole, 1)
+
+
 def test_every_file_is_on_the_disk_before_it_has_its_name(runner, raw, tmp_path):
     """A power cut cannot be played here; its order of calls can be read."""
     out = tmp_path / "out"
