@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import pickletools
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -40,15 +41,30 @@ def read_pickle(file: str | Path, *, max_bytes: int = 500_000_000) -> Any:
         max_bytes: refuse larger files.
 
     Raises:
-        BadSource: no such file, too large, damaged, or it names something else.
+        BadSource: no such file, too large, damaged, it names something else, or asks for room that it cannot
+            fill.
     """
     data = read_bytes(file, max_bytes=max_bytes)
     with refusing(file):
+        _check_program(data)
         try:
             return _Unpickler(io.BytesIO(data), encoding="latin1").load()
         except _ForeignName as error:
             hint = "convert the file on a machine without secrets, or leave it out"
             raise BadSource(f"names {error}, which is no plain data", file=file, hint=hint) from error
+
+
+def _check_program(data: bytes) -> None:
+    """Walk through the program before it runs: sizes and places that it states must be possible.
+
+    Unpicklers make room for what is stated, so a file of 500 bytes could ask for gigabytes.
+
+    Raises:
+        ValueError: a place of the memo lies beyond what the file can fill, or the program is damaged.
+    """
+    for code, argument, place in pickletools.genops(data):
+        if code.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > len(data):
+            raise ValueError(f"stores under the number {argument} at byte {place} of {len(data)}")
 
 
 class _ForeignName(Exception):

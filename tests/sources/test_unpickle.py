@@ -73,3 +73,10 @@ def test_the_size_is_bounded(tmp_path):
     (tmp_path / "a.pkl").write_bytes(pickle.dumps(list(range(1000))))
     with pytest.raises(BadSource, match="more than the allowed 100"):
         read_pickle(tmp_path / "a.pkl", max_bytes=100)
+
+
+def test_a_small_file_cannot_ask_for_gigabytes(tmp_path):
+    program = b"\x80\x02]r" + (175_000_000).to_bytes(4, "little") + b"."  # a list, kept under a large number
+    (tmp_path / "a.pkl").write_bytes(program)
+    with pytest.raises(BadSource, match="stores under the number 175000000 at byte 3 of 9"):
+        read_pickle(tmp_path / "a.pkl")
