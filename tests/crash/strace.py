@@ -59,6 +59,13 @@ class Call:
     number: int
     text: str
 
+    @property
+    def kind(self) -> str:
+        """What is done to which kind of file: numbers of shards, samples and processes left out."""
+        path = re.search(r'/[^">]*', re.sub(r"AT_FDCWD<[^>]*>", "", self.text))
+        assert path is not None, self.text
+        return f"{self.name} {re.sub(r'[0-9]+(-[0-9a-f]+)?', '', path[0])}"
+
 
 @dataclass(slots=True)
 class Runner:
