@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 from depthmix.errors import BadSample
 from depthmix.sample import DEPTH_KINDS, LabelKind, Sample
 
-__all__ = ["Batch", "collate", "rank_planes"]
+__all__ = ["OWN", "Batch", "Memory", "collate", "rank_planes"]
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,28 @@ class Batch:
         return type(self)(**moved, names=self.names)
 
 
-def collate(samples: Sequence[Sample], sources: Sequence[int]) -> Batch:
+class Memory:
+    """Give `collate` the memory that a batch is built in; this one is the process's own."""
+
+    def empty(self, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+        """Return an array whose content does not matter."""
+        return np.empty(shape, dtype)
+
+    def zeros(self, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+        """Return an array of zeros, which costs nothing until it is touched."""
+        return np.zeros(shape, dtype)
+
+
+OWN = Memory()
+
+
+def collate(samples: Sequence[Sample], sources: Sequence[int], memory: Memory = OWN) -> Batch:
     """Stack samples of one size into a batch; `sources` gives each sample's index in the mix.
+
+    Args:
+        samples: the rows.
+        sources: index of each row's source in the mix.
+        memory: where the maps are built.
 
     Raises:
         BadSample: the samples differ in size.
@@ -117,14 +138,15 @@ def collate(samples: Sequence[Sample], sources: Sequence[int]) -> Batch:
             raise BadSample(
                 reason, sample=sample.name, field="image", hint="crop or resize to one size first"
             )
+    stack = partial(_stack, memory, (len(samples), 1, *samples[0].size))
     cameras = [sample.intrinsics for sample in samples]
     return Batch(
-        image=_stack([np.ascontiguousarray(sample.image.transpose(2, 0, 1)) for sample in samples]),
-        target=_stack([sample.target[None] for sample in samples]),
-        valid=_stack([sample.valid[None] for sample in samples]),
-        sky=_stack([sample.sky[None] for sample in samples]),
-        planes=_stack([rank_planes(sample.planes)[None] for sample in samples]),
-        sigma=_stack([np.zeros_like(s.target)[None] if s.sigma is None else s.sigma[None] for s in samples]),
+        image=_stack_images(memory, [sample.image for sample in samples]),
+        target=stack(np.float32, [sample.target for sample in samples]),
+        valid=stack(np.bool_, [sample.valid for sample in samples]),
+        sky=stack(np.bool_, [sample.sky if sample.sky.any() else None for sample in samples]),
+        planes=stack(np.int32, [_ranks(sample.planes) for sample in samples]),
+        sigma=stack(np.float32, [sample.sigma for sample in samples]),
         intrinsics=torch.tensor(
             [(c.fx, c.fy, c.cx, c.cy) if c else (1.0, 1.0, 0.0, 0.0) for c in cameras], dtype=torch.float32
         ),
@@ -139,16 +161,42 @@ def collate(samples: Sequence[Sample], sources: Sequence[int]) -> Batch:
 
 def rank_planes(planes: Int[np.ndarray, "h w"]) -> Int[np.ndarray, "h w"]:
     """Rename plane ids to 1, 2, ... by falling area; 0 stays 0. Ties keep the order of the ids."""
-    ids, inverse, counts = np.unique(planes, return_inverse=True, return_counts=True)
-    rank = np.zeros(len(ids), dtype=np.int32)
-    order = np.argsort(-counts, kind="stable")
-    order = order[ids[order] > 0]
+    if planes.max() < planes.size:  # counting is ten times faster than sorting, but needs a table of all ids
+        counts, inverse = np.bincount(planes.ravel()), planes
+        ids = np.flatnonzero(counts)
+        order = ids[np.argsort(-counts[ids], kind="stable")]
+        order = order[order > 0]
+    else:
+        ids, inverse, counts = np.unique(planes, return_inverse=True, return_counts=True)
+        order = np.argsort(-counts, kind="stable")
+        order = order[ids[order] > 0]
+    rank = np.zeros(len(counts), dtype=np.int32)
     rank[order] = np.arange(1, len(order) + 1, dtype=np.int32)
-    return rank[inverse].reshape(planes.shape)
+    return np.take(rank, inverse, mode="clip").reshape(planes.shape)
 
 
-def _stack(arrays: list[np.ndarray]) -> Tensor:
-    return torch.from_numpy(np.stack(arrays))
+def _ranks(planes: Int[np.ndarray, "h w"]) -> Int[np.ndarray, "h w"] | None:
+    return rank_planes(planes) if planes.any() else None
+
+
+def _stack_images(memory: Memory, images: list[np.ndarray]) -> Tensor:
+    import cv2
+
+    stacked = memory.empty((len(images), 3, *images[0].shape[:2]), np.uint8)
+    for row, image in zip(stacked, images, strict=True):
+        # Ten times faster than a transposed copy.
+        cv2.split(image, list(row))
+    return torch.from_numpy(stacked)
+
+
+def _stack(memory: Memory, shape: tuple[int, ...], dtype: type, maps: Sequence[np.ndarray | None]) -> Tensor:
+    """Stack maps of which None is zero everywhere."""
+    if all(given is None for given in maps):
+        return torch.from_numpy(memory.zeros(shape, dtype))
+    stacked = memory.empty(shape, dtype)
+    for row, given in zip(stacked, maps, strict=True):
+        row[0] = 0 if given is None else given
+    return torch.from_numpy(stacked)
 
 
 def _stack_pairs(pairs: Sequence[np.ndarray | None]) -> Int[Tensor, "b p 5"]:

@@ -10,8 +10,9 @@ from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 
 from depthmix.augment import AugmentOptions
+from depthmix.datasets import MixDataset, WholeDataset
 from depthmix.errors import ConfigError
-from depthmix.loader import MixDataset, ResumableLoader, SampleLoader, WholeDataset, must_be_same_order
+from depthmix.loader import TIMEOUT, ResumableLoader, SampleLoader, must_be_same_order, name_in_flight
 from depthmix.mixture import MixturePlan, MixtureSampler, Phase
 from depthmix.sample import Quality
 from depthmix.sources.base import SourceCard
@@ -52,6 +53,7 @@ class MixData(LightningDataModule):
         test_sources: name of each test set, with its folder (absolute, or below the root).
         val_limit: validate on only so many samples of each set, spread evenly.
         workers: processes that read and decode; the result does not depend on it.
+        timeout: seconds that workers may take for a batch until they count as hanging.
         seed: of order and variation.
 
     Raises:
@@ -73,18 +75,21 @@ class MixData(LightningDataModule):
         temperature: float = 0.0,
         least: dict[str, int] | None = None,
         curriculum: list[Phase] | None = None,
+        timeout: float = TIMEOUT,
     ) -> None:
         super().__init__()
         self.root, self.sources = Path(root), sources
         self.batch_size, self.steps_per_epoch = batch_size, steps_per_epoch
         self.augment = augment
         self.val_sources, self.test_sources, self.val_limit = val_sources or {}, test_sources or {}, val_limit
-        self.workers, self.seed = workers, seed
+        self.workers, self.timeout, self.seed = workers, timeout, seed
         self.temperature, self.least, self.curriculum = temperature, least or {}, curriculum or []
         for name, lowest in {"batch_size": 1, "workers": 0, "val_limit": 1}.items():
             value = getattr(self, name)
             if value is not None and value < lowest:
                 raise ConfigError(f"must be at least {lowest}, got {value}", field=f"data.{name}")
+        if not timeout > 0:
+            raise ConfigError(f"must be positive, got {timeout}", field="data.timeout")
         if not 0 <= temperature <= 1:
             raise ConfigError(f"must be in [0, 1], got {temperature}", field="data.temperature")
         if unknown := sorted(set(self.least) - {quality.name for quality in Quality}):
@@ -193,7 +198,12 @@ class MixData(LightningDataModule):
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         sampler = MixtureSampler(self.plan, self.steps_per_epoch, rank, world)
         dataset = MixDataset(self.train_sets, self.augment, self.seed)
-        return ResumableLoader(dataset, sampler, workers=self.workers, identity=self.identity)
+        options: dict[str, Any] = {"workers": self.workers, "timeout": self.timeout}
+        return ResumableLoader(dataset, sampler, identity=self.identity, **options)
+
+    def on_exception(self, exception: BaseException) -> None:
+        """Name the samples that were being read when a worker died; called by Lightning."""
+        name_in_flight(exception)
 
     def val_dataloader(self) -> list[SampleLoader]:
         """Return one loader per validation set, whole images in stored order."""
@@ -204,9 +214,10 @@ class MixData(LightningDataModule):
         return self._whole(self.test_sets, None)
 
     def _whole(self, sets: Mapping[str, ShardSet], limit: int | None) -> list[SampleLoader]:
+        options: dict[str, Any] = {"workers": self.workers, "timeout": self.timeout}
+        options |= {"batch_size": self.batch_size, "rows": self.batch_size}
         return [
-            SampleLoader(WholeDataset(shards, k, limit), workers=self.workers, batch_size=self.batch_size)
-            for k, shards in enumerate(sets.values())
+            SampleLoader(WholeDataset(shards, k, limit), **options) for k, shards in enumerate(sets.values())
         ]
 
     def _open(self, option: str, name: str, path: str) -> ShardSet:

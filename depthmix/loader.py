@@ -1,97 +1,65 @@
-"""Put batches together in worker processes, and go on exactly after an interruption."""
+"""Take batches from worker processes, and go on exactly after an interruption."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from depthmix.augment import AugmentOptions, augment
-from depthmix.batch import Batch, collate
+from depthmix.batch import Batch
+from depthmix.datasets import MixDataset, WholeDataset
 from depthmix.errors import ConfigError, DepthmixError
-from depthmix.mixture import MixtureSampler, Slot
-from depthmix.sample import Sample
-from depthmix.store import ShardSet
+from depthmix.hand_over import HandOver
+from depthmix.mixture import MixtureSampler
+from depthmix.slate import in_flight
 
-__all__ = ["MixDataset", "ResumableLoader", "SampleLoader", "WholeDataset", "must_be_same_order"]
+__all__ = ["ResumableLoader", "SampleLoader", "must_be_same_order", "name_in_flight"]
 
-
-class MixDataset(Dataset[Batch]):
-    """Turn the slots of a batch into augmented samples, and those into a `Batch`, inside the worker.
-
-    Args:
-        sets: the prepared sources; their order gives the numbers in `Batch.source`.
-        options: how samples are varied.
-        seed: of all variation.
-    """
-
-    def __init__(self, sets: Mapping[str, ShardSet], options: AugmentOptions, seed: int) -> None:
-        self.sets, self.options, self.seed = dict(sets), options, seed
-        self.numbers = {name: number for number, name in enumerate(sets)}
-
-    def __len__(self) -> int:
-        return sum(map(len, self.sets.values()))
-
-    def __getitems__(self, slots: list[Slot]) -> Batch | DepthmixError:
-        """Return the batch, or the error that `SampleLoader` raises in the user's process."""
-        try:
-            return collate(list(map(self.sample, slots)), [self.numbers[slot.source] for slot in slots])
-        except DepthmixError as error:
-            return error
-
-    def sample(self, slot: Slot) -> Sample:
-        """Read and vary one sample; the same slot always gives the same bytes."""
-        stored = self.sets[slot.source][slot.index]
-        return augment(stored, self.options, seed=self.seed, epoch=slot.epoch, index=slot.index)
-
-
-class WholeDataset(Dataset[Batch]):
-    """Give the samples of one prepared set as they are stored.
-
-    Args:
-        shards: the prepared set.
-        number: what `Batch.source` holds.
-        limit: take only so many samples, spread evenly over the set.
-    """
-
-    def __init__(self, shards: ShardSet, number: int, limit: int | None = None) -> None:
-        count = len(shards)
-        taken = count if limit is None else min(limit, count)
-        self.shards, self.number = shards, number
-        self.indices = [i * count // taken for i in range(taken)]
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitems__(self, rows: list[int]) -> Batch | DepthmixError:
-        """Return the batch, or the error that `SampleLoader` raises in the user's process."""
-        try:
-            return collate([self.shards[self.indices[row]] for row in rows], [self.number] * len(rows))
-        except DepthmixError as error:
-            return error
+BYTES_PER_PIXEL: Final = 17  # of all maps of a batch together
+MARGIN: Final = 1024  # for the gaps between maps
+TIMEOUT: Final = 300.0  # seconds without a batch
 
 
 class SampleLoader(DataLoader[Batch]):
-    """Load batches that a dataset has already put together, with worker processes that behave.
+    """Load batches with worker processes that hand over cheaply, fail clearly and stop when they should.
+
+    Workers build batches in a `Ring` of memory that is used again when the last tensor of a batch is gone.
+    A batch that is held stays as it is: a worker that finds all its slots held sends the next batch the
+    ordinary way. The ring needs the start method "fork"; elsewhere all batches go the ordinary way.
 
     A worker's exception reaches the user as torch rebuilds it from a text, without file, sample and field.
-    So datasets hand errors over like batches, and the loader raises them.
+    So workers hand errors over like batches, and the loader raises them. A worker that dies or hangs ends in
+    an error that names the samples that were being read.
 
     Args:
-        dataset: has `__getitems__` that returns a `Batch` or a `DepthmixError`.
+        dataset: `MixDataset` or `WholeDataset`.
         workers: processes that read; 0 reads in this one.
+        rows: rows of the largest batch.
         keep: keep the workers from one pass over the data to the next.
+        timeout: seconds that a batch may take to come, until workers count as hanging.
         **options: of `torch.utils.data.DataLoader`.
     """
 
-    def __init__(self, dataset: Dataset[Batch], *, workers: int, keep: bool = False, **options: Any) -> None:
+    def __init__(
+        self,
+        dataset: MixDataset | WholeDataset,
+        *,
+        workers: int,
+        rows: int,
+        keep: bool = False,
+        timeout: float = TIMEOUT,
+        **options: Any,
+    ) -> None:
+        self._hand_over = HandOver()
+        self._bytes = BYTES_PER_PIXEL * rows * dataset.pixels + MARGIN
         super().__init__(
-            dataset,
+            dataset,  # type: ignore[arg-type]  # gives rows, of which `collate_fn` makes batches
             num_workers=workers,
-            collate_fn=_as_it_is,
-            worker_init_fn=_one_thread,
+            collate_fn=self._hand_over,  # type: ignore[arg-type]
+            worker_init_fn=self._hand_over.start,
             persistent_workers=keep and workers > 0,
             pin_memory=torch.cuda.is_available(),
+            timeout=timeout if workers else 0,
             # Starting an iterator draws a number; taken from the global generator, it would change what a
             # resumed run draws next.
             generator=torch.Generator(),
@@ -99,7 +67,8 @@ class SampleLoader(DataLoader[Batch]):
         )
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]  # nothing needs torch's private type
-        for batch in super().__iter__():
+        iterator = self._start()
+        while (batch := self._next(iterator)) is not None:
             if isinstance(batch, DepthmixError):
                 # Let the workers go now. Left to the garbage collector, together with the cycle of error
                 # and frame, they would be waited for in vain for five seconds.
@@ -107,8 +76,29 @@ class SampleLoader(DataLoader[Batch]):
                 try:
                     raise batch
                 finally:
-                    del batch
+                    del batch, iterator
             yield batch
+            # Or its slot would be held while the next one is waited for.
+            del batch
+
+    def _start(self) -> Iterator[Any]:
+        """Start workers, with memory to hand over in, unless they run on from the last pass."""
+        if not self.num_workers or (self.persistent_workers and self._iterator is not None):
+            return super().__iter__()
+        self._hand_over.prepare(self.num_workers, self.prefetch_factor or 0, self._bytes)
+        iterator = super().__iter__()
+        self._hand_over.serve(iterator)
+        return iterator
+
+    def _next(self, iterator: Iterator[Any]) -> Batch | DepthmixError | None:
+        try:
+            found: Batch | DepthmixError | None = next(iterator, None)
+        except RuntimeError as error:
+            if not str(error).startswith("DataLoader "):
+                raise
+            self._iterator = None
+            raise _stopped(error) from error
+        return found
 
 
 class ResumableLoader(SampleLoader):
@@ -122,12 +112,21 @@ class ResumableLoader(SampleLoader):
         sampler: yields the slots of each batch.
         workers: as for `SampleLoader`.
         identity: what the order of samples depends on, as plain values.
+        timeout: as for `SampleLoader`.
     """
 
     def __init__(
-        self, dataset: MixDataset, sampler: MixtureSampler, *, workers: int, identity: Mapping[str, object]
+        self,
+        dataset: MixDataset,
+        sampler: MixtureSampler,
+        *,
+        workers: int,
+        identity: Mapping[str, object],
+        timeout: float = TIMEOUT,
     ) -> None:
-        super().__init__(dataset, workers=workers, keep=True, batch_sampler=sampler)
+        options: dict[str, Any] = {"workers": workers, "keep": True, "timeout": timeout}
+        rows = sampler.plan.batch_size // sampler.world
+        super().__init__(dataset, batch_sampler=sampler, rows=rows, **options)
         self.mixture = sampler
         self.identity = dict(identity)
         self._taken = (0, 0)  # epoch, batches
@@ -144,6 +143,7 @@ class ResumableLoader(SampleLoader):
             taken += 1
             self._taken = (epoch, taken)
             yield batch
+            del batch
 
     def state_dict(self) -> dict[str, Any]:
         """Return the place in the order, and what the order is made from."""
@@ -174,15 +174,18 @@ def must_be_same_order(old: Mapping[str, object], new: Mapping[str, object]) -> 
         raise ConfigError(reason, field="data", hint=hint)
 
 
-def _as_it_is(batch: Any) -> Any:
-    return batch
+def name_in_flight(error: BaseException) -> None:
+    """Add to torch's own error about a dead worker, which can come at any moment, what was being read."""
+    if str(error).startswith("DataLoader worker") and (names := in_flight()):
+        error.add_note(f"Samples that workers were reading: {names}")
 
 
-def _one_thread(worker: int) -> None:
-    import cv2
-
-    # torch does this for itself. Threads of OpenCV do not survive the fork, and would fight over the cores.
-    cv2.setNumThreads(0)
+def _stopped(error: RuntimeError) -> DepthmixError:
+    """Say which samples workers were reading when one of them died, or none sent anything for too long."""
+    hint = "if the system ran out of memory, lower data.workers or data.batch_size"
+    if "timed out" in str(error):
+        hint = "if the storage is that slow, raise data.timeout"
+    return DepthmixError(str(error).strip().rstrip("."), sample=in_flight() or None, hint=hint)
 
 
 def _differences(old: object, new: object, at: str = "") -> str:

@@ -122,6 +122,17 @@ class ShardSet:
         """Keys of all samples in order; reads every shard record once."""
         return tuple(key for number in range(len(self._ends)) for key in self._shard(number).index.keys)
 
+    @property
+    def largest(self) -> int:
+        """Pixels of the largest sample; reads every shard record once."""
+        indices = [self._shard(number).index for number in range(len(self._ends))]
+        return max((int(index.sizes.prod(axis=1).max()) for index in indices if len(index)), default=0)
+
+    def name_of(self, index: int) -> str:
+        """Return `source/key` of a sample without reading it."""
+        number, row = self._locate(index)
+        return f"{self.name}/{self._shard(number).index.keys[row]}"
+
     def verify(self) -> list[str]:
         """Hash every file of the set and return one line per problem; an empty list means all is well."""
         problems: list[str] = []
