@@ -26,18 +26,20 @@ class RunLog(Logger):
 
     Args:
         folder: the run folder.
-        resume: keep the rows of the training that goes on here, up to where it goes on; without it a file
-            that lies there gives way to the first row.
+        resume: the step of the checkpoint from which a training goes on here; its rows up to there are kept.
+            Without it a file that lies there gives way to the first row.
 
     Raises:
         StorageError: the rows to keep cannot be read.
     """
 
-    def __init__(self, folder: str | Path, *, resume: bool = False) -> None:
+    def __init__(self, folder: str | Path, *, resume: int | None = None) -> None:
         super().__init__()
         self.folder = Path(folder)
         self.file = self.folder / "metrics.csv"
-        self._kept = _read(self.file) if resume and self.file.is_file() else []
+        # Behind the checkpoint the stopped training may have gone further; those steps are done again.
+        old = _read(self.file) if resume is not None and self.file.is_file() else []
+        self._kept = [row for row in old if int(row["step"]) <= (resume or 0)]
         self._columns: list[str] = []
 
     @property
@@ -68,8 +70,7 @@ class RunLog(Logger):
         """
         row = {**metrics, "step": 0 if step is None else step}
         if not self._columns:
-            # Behind the checkpoint the stopped training may have gone further; those steps are done again.
-            self._rewrite([old for old in self._kept if int(old["step"]) < row["step"]], row)
+            self._rewrite(self._kept, row)
         elif not row.keys() <= set(self._columns):
             self._rewrite(_read(self.file), row)
         with storage_errors(self.file), self.file.open("a", newline="", encoding="utf-8") as file:

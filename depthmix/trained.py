@@ -1,11 +1,12 @@
 """A trained network and what its checkpoint says about it, read from the checkpoint alone."""
 
+import zlib
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
-from zipfile import is_zipfile
+from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import torch
 from jaxtyping import Float
@@ -14,10 +15,13 @@ from torch import Tensor, nn
 from depthmix.errors import ConfigError
 from depthmix.prediction import Head, Prediction
 
-__all__ = ["Trained", "load_trained", "neutral_camera", "predict_batch"]
+__all__ = ["Trained", "load_trained", "neutral_camera", "predict_batch", "read_checkpoint"]
 
-# What torch's unpickler raises on damaged bytes besides its own error.
-_DAMAGE = (RuntimeError, LookupError, ValueError, TypeError, AttributeError, EOFError, OSError)
+# What the archive and torch's unpickler raise on damaged bytes besides an error of their own.
+_DAMAGE = (
+    *(BadZipFile, zlib.error, EOFError, OSError),
+    *(RuntimeError, LookupError, ValueError, TypeError, AttributeError),
+)
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ def load_trained(path: str | Path, *, trust: bool = False) -> Trained:
             that do not fit the class.
     """
     path = Path(path)
-    checkpoint = _read(path)
+    checkpoint = read_checkpoint(path)
     facts, weights = checkpoint.get("depthmix"), checkpoint.get("state_dict")
     if not isinstance(facts, dict) or not isinstance(weights, dict):
         raise ConfigError("is no checkpoint of depthmix", file=path, hint="give last.ckpt of a run folder")
@@ -82,6 +86,32 @@ def load_trained(path: str | Path, *, trust: bool = False) -> Trained:
     )
 
 
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint of whatever origin onto the CPU; no code in it runs.
+
+    Raises:
+        ConfigError: no such file, damaged, or it holds more than tensors and plain values.
+    """
+    if not path.is_file():
+        raise ConfigError("no such checkpoint", file=path, hint="train with `depthmix fit` first")
+    try:
+        if not is_zipfile(path):
+            raise ConfigError("is no torch checkpoint, or is cut short", file=path)
+        with ZipFile(path) as archive:
+            damaged = archive.testzip()  # torch writes checksums, but does not look at them
+        if damaged is not None:
+            raise ConfigError("the bytes differ from their checksum", file=path, field=damaged)
+        # Said aloud, so that no environment variable can turn it off.
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        reason = "holds more than tensors and plain values, or is damaged; it was not loaded"
+        raise ConfigError(reason, file=path) from error
+    except _DAMAGE as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise ConfigError(f"cannot be read: {reason}", file=path) from error
+    return checkpoint if isinstance(checkpoint, dict) else {}
+
+
 def predict_batch(
     trained: Trained, image: Float[Tensor, "b 3 h w"], intrinsics: Float[Tensor, "b 4"] | None = None
 ) -> Prediction:
@@ -96,22 +126,6 @@ def predict_batch(
 def neutral_camera(height: int, width: int, focal_canonical: float) -> Float[Tensor, " 4"]:
     """Return the camera under which canonical depth is depth: the canonical focal length, centred."""
     return torch.tensor([focal_canonical, focal_canonical, (width - 1) / 2, (height - 1) / 2])
-
-
-def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ConfigError("no such checkpoint", file=path, hint="train with `depthmix fit` first")
-    if not is_zipfile(path):
-        raise ConfigError("is no torch checkpoint, or is cut short", file=path)
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
-        reason = "holds more than tensors and plain values, or is damaged; it was not loaded"
-        raise ConfigError(reason, file=path) from error
-    except _DAMAGE as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise ConfigError(f"cannot be read: {reason}", file=path) from error
-    return checkpoint if isinstance(checkpoint, dict) else {}
 
 
 def _build(path: Path, spec: Any, trust: bool) -> nn.Module:

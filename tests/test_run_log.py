@@ -28,9 +28,9 @@ def test_every_row_is_on_disk_at_once_whatever_columns_come_later(tmp_path: Path
     ]
 
 
-def test_a_resumed_log_keeps_the_rows_before_its_own_and_replaces_those_done_again(tmp_path: Path):
+def test_a_resumed_log_keeps_the_rows_up_to_the_checkpoint_and_replaces_those_done_again(tmp_path: Path):
     (tmp_path / "metrics.csv").write_text(OLD)
-    log = RunLog(tmp_path, resume=True)
+    log = RunLog(tmp_path, resume=15)
     assert (tmp_path / "metrics.csv").read_text() == OLD
     log.log_metrics({"train/loss": 1.9, "train/terms/ssi": 1.0, "epoch": 0}, step=20)
     log.log_metrics({"train/loss": 1.4, "epoch": 1}, step=30)
@@ -52,7 +52,7 @@ def test_a_new_log_replaces_the_old_one_with_its_first_row_and_not_before(tmp_pa
 
 def test_a_row_that_a_kill_cut_short_is_left_out(tmp_path: Path):
     (tmp_path / "metrics.csv").write_text(OLD + "1,4")
-    RunLog(tmp_path, resume=True).log_metrics({"train/loss": 1.0, "epoch": 1}, step=50)
+    RunLog(tmp_path, resume=40).log_metrics({"train/loss": 1.0, "epoch": 1}, step=50)
     assert [row[1] for row in log_of(tmp_path)] == ["step", "10", "20", "30", "50"]
 
 
@@ -60,7 +60,7 @@ def test_a_row_that_a_kill_cut_short_is_left_out(tmp_path: Path):
 def test_a_file_that_is_no_log_stops_a_resumed_run_before_it_starts(tmp_path: Path, content: bytes):
     (tmp_path / "metrics.csv").write_bytes(content)
     with pytest.raises(StorageError, match=r"metrics.csv: is no log of a training; move it away"):
-        RunLog(tmp_path, resume=True)
+        RunLog(tmp_path, resume=10)
     assert (tmp_path / "metrics.csv").read_bytes() == content
 
 

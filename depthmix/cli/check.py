@@ -22,7 +22,6 @@ TOP_LEVEL = (
     "ckpt_path",
     "optimizer",
     "lr_scheduler",
-    "weights_only",
 )
 
 

@@ -5,26 +5,29 @@ import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
-from zipfile import is_zipfile
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.plugins.io import CheckpointIO
 
 import depthmix.losses
 import depthmix.models  # noqa: F401  (imported so that short names of losses and networks resolve)
+from depthmix.checkpoints import CheckpointFiles, newest_checkpoint
 from depthmix.cli.check import config_problems, recipe
 from depthmix.data import MixData
 from depthmix.errors import ConfigError, StorageError
 from depthmix.run_log import RunLog
 from depthmix.task import DepthTask
 from depthmix.terms import term_problems
+from depthmix.trained import read_checkpoint
 
 __all__ = ["run"]
 
-KEYWORDS = ("best", "last", "hpc")  # what Lightning itself looks up
+log = logging.getLogger(__name__)
+
+RESTARTS = "SLURM_RESTART_COUNT"  # how often SLURM has requeued this job; not set in its first run
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -48,9 +51,6 @@ def run(arguments: Sequence[str]) -> int:
         )
     except OSError as error:
         raise StorageError(error.strerror or str(error), file=error.filename) from error
-    except UnpicklingError as error:
-        reason = "holds more than tensors and plain values, or is damaged; it was not loaded"
-        raise ConfigError(reason, field="--ckpt_path") from error
     return 0
 
 
@@ -72,11 +72,22 @@ class MixCli(LightningCLI):
         parser.add_argument("-c", "--config", action="config", help="YAML file or name of a shipped recipe")
         return parser
 
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Leave out what would let a checkpoint run code."""
+        return {name: {*left_out, "weights_only"} for name, left_out in LightningCLI.subcommands().items()}
+
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse without Lightning's warning that arguments were given in two ways: ours never are."""
         self.config = parser.parse_args(args)
         command = self.config["subcommand"]
-        _check_checkpoint(command, self.config[command])
+        self.config[command]["ckpt_path"] = _checkpoint(command, self.config[command])
+
+    def _parse_ckpt_path(self) -> None:
+        """Take no options from the checkpoint, which Lightning would put above those of the user.
+
+        They also name classes, and importing a class runs code.
+        """
 
     def instantiate_classes(self) -> None:
         """Build trainer, task and data; what their constructors refuse becomes one line."""
@@ -107,13 +118,17 @@ class MixCli(LightningCLI):
         folder = str(config.get("default_root_dir"))
         if config.get("logger") in (None, True):
             kwargs["logger"] = self._run_log(folder) if self.subcommand == "fit" else False
-        kwargs.setdefault("callbacks", []).extend(_callbacks(folder, config))
+        kwargs["callbacks"] = [*_listed(config.get("callbacks")), *_callbacks(folder, config)]
+        kwargs["plugins"] = _listed(config.get("plugins"))
+        if not any(isinstance(plugin, CheckpointIO) for plugin in kwargs["plugins"]):
+            kwargs["plugins"].append(CheckpointFiles())
         return super().instantiate_trainer(**kwargs)
 
     def _run_log(self, folder: str) -> RunLog:
-        checkpoint = self._get(self.config_init, "ckpt_path")
-        own = checkpoint == "last" or Path(checkpoint or "").resolve().parent == Path(folder).resolve()
-        return RunLog(folder, resume=checkpoint is not None and own)
+        checkpoint = Path(self._get(self.config_init, "ckpt_path") or "")
+        if checkpoint.resolve().parent != Path(folder).resolve():
+            return RunLog(folder)
+        return RunLog(folder, resume=read_checkpoint(checkpoint)["global_step"])
 
 
 def _callbacks(folder: str, config: Any) -> list[Callback]:
@@ -156,18 +171,34 @@ def _more(problems: Sequence[object], config: str) -> str:
     return f"{count}see `depthmix check {config}`"
 
 
-def _check_checkpoint(command: str, config: Any) -> None:
-    """Refuse an evaluation of untrained weights, and a path where no checkpoint lies."""
-    checkpoint = config.get("ckpt_path")
-    if checkpoint is None:
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [] if value is None else [value]
+
+
+def _checkpoint(command: str, config: Any) -> str | None:
+    """Find the checkpoint to go on from or to evaluate.
+
+    Raises:
+        ConfigError: there is none, it cannot be loaded, or none is named where one must be.
+    """
+    named, folder = config.get("ckpt_path"), Path(config["trainer"]["default_root_dir"])
+    if named is None and command == "fit" and os.environ.get(RESTARTS, "0") != "0":
+        named = "last"
+    if named is None:
         if command != "fit":
-            own = Path(config["trainer"]["default_root_dir"]) / "last.ckpt"
-            raise ConfigError("no checkpoint given", field="--ckpt_path", hint=f"such as {own}")
-    elif checkpoint not in KEYWORDS and "://" not in str(checkpoint):
-        if not Path(checkpoint).is_file():
-            raise ConfigError("no such checkpoint", file=checkpoint, hint="train with `depthmix fit` first")
-        if not is_zipfile(checkpoint):
-            raise ConfigError("is no torch checkpoint, or is cut short", file=checkpoint)
+            hint = f"such as {folder / 'last.ckpt'}"
+            raise ConfigError("no checkpoint given", field="--ckpt_path", hint=hint)
+        return None
+    if named != "last":
+        read_checkpoint(Path(named))
+        return str(named)
+    found = newest_checkpoint(folder)
+    if found is None and command != "fit":
+        hint = "train with `depthmix fit` first"
+        raise ConfigError("no checkpoint in this folder", file=folder, field="--ckpt_path", hint=hint)
+    if found is None:
+        log.warning("%s: no checkpoint yet, training starts at the first step", folder)
+    return None if found is None else str(found)
 
 
 def _quieten() -> None:

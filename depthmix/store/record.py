@@ -52,7 +52,7 @@ MACHINE: Final = frozenset(
 )
 
 
-def commit(path: Path, data: bytes) -> None:
+def commit(path: Path, data: bytes | memoryview) -> None:
     """Write `data` under `path` for good: all of it or nothing, on the disk when this returns.
 
     Temporary file beside the target, fsync, read back, rename, fsync of the folder.
@@ -150,7 +150,7 @@ def refusal(error: OSError, file: Path, *, sample: str | None = None) -> Storage
     return StorageError(reason, file=file, sample=sample, hint=hint)
 
 
-def _write_synced(path: Path, data: bytes) -> None:
+def _write_synced(path: Path, data: bytes | memoryview) -> None:
     # O_EXCL: never follow or reuse a file that someone else placed under this name.
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
@@ -162,7 +162,7 @@ def _write_synced(path: Path, data: bytes) -> None:
         os.close(handle)
 
 
-def _read_back(path: Path, data: bytes) -> None:
+def _read_back(path: Path, data: bytes | memoryview) -> None:
     if path.read_bytes() != data:
         raise OSError(errno.EIO, "the file system gave back other bytes than were written")
 

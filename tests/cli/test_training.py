@@ -1,11 +1,17 @@
 """`depthmix fit | validate | test`: what Lightning or a constructor refuses is one line, too."""
 
+import csv
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 import yaml
+from lightning.pytorch.callbacks import Callback
 
 from depthmix.cli import main
+from depthmix.trained import read_checkpoint
 from tests.cli.test_check import config, put, sets
 
 __all__ = ["sets"]
@@ -76,3 +82,73 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path, sets, capsys):
     capsys.readouterr()
     assert main(["test", *arguments]) == 2
     assert "is no torch checkpoint, or is cut short" in capsys.readouterr().err
+
+
+@pytest.fixture
+def run(tmp_path, sets) -> Path:
+    """The folder of a training that has ended, with its configuration at `mix.yaml` beside it."""
+    values = small(tmp_path, sets)
+    values["data"] |= {"steps_per_epoch": 2, "batch_size": 2, "workers": 0}
+    values["data"]["augment"] = {"height": 32, "width": 32}
+    values["trainer"]["log_every_n_steps"] = 1
+    assert main(["fit", "--config", write(tmp_path, values)]) == 0
+    return tmp_path / "run"
+
+
+def again(run: Path, *more: str) -> int:
+    arguments = ["fit", "--config", str(run.parent / "mix.yaml"), "--trainer.max_epochs", "2", *more]
+    return main(arguments)
+
+
+def steps(run: Path) -> list[str]:
+    with (run / "metrics.csv").open() as file:
+        return [row["step"] for row in csv.DictReader(file)]
+
+
+def test_a_training_goes_on_from_the_newest_checkpoint_that_loads(run, caplog):
+    assert again(run) == 0  # anew, with two epochs and so two checkpoints
+    (run / "last.ckpt").write_bytes((run / "last.ckpt").read_bytes()[:-200])
+    assert again(run, "--ckpt_path", "last") == 0
+    assert f"{run / 'last.ckpt'}: is no torch checkpoint, or is cut short; passed over" in caplog.text
+    assert steps(run) == ["1", "2", "3", "4"]
+    assert read_checkpoint(run / "last.ckpt")["global_step"] == 4
+
+
+def test_a_job_that_slurm_requeued_goes_on_by_itself(run, monkeypatch):
+    old = (run / "metrics.csv").read_bytes().splitlines()[1]
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert again(run, "--model.learning_rate", "0.5") == 0  # so that rows done again would differ
+    assert steps(run) == ["1", "2", "3", "4"]
+    assert old in (run / "metrics.csv").read_bytes().splitlines()
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "0")
+    assert again(run, "--model.learning_rate", "0.5") == 0
+    assert old not in (run / "metrics.csv").read_bytes().splitlines()
+
+
+def test_a_checkpoint_names_no_class_that_a_command_would_import(run, tmp_path, monkeypatch):
+    (tmp_path / "evil.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    content = read_checkpoint(run / "last.ckpt")
+    content["hyper_parameters"]["net"] = {"class_path": "evil.Net", "init_args": {}}
+    torch.save(content, run / "last.ckpt")
+    assert again(run, "--ckpt_path", "last") == 0
+    assert "evil" not in sys.modules
+
+
+def test_no_option_lets_a_checkpoint_run_code(run, capsys):
+    assert again(run, "--ckpt_path", "last", "--weights_only", "false") == 2
+    assert "weights_only" in capsys.readouterr().err
+
+
+class Heard(Callback):
+    """Notes that it was asked."""
+
+    steps = 0
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        Heard.steps += 1
+
+
+def test_callbacks_of_the_configuration_stay(run):
+    assert again(run, "--trainer.callbacks+=tests.cli.test_training.Heard") == 0
+    assert Heard.steps == 4
