@@ -7,24 +7,25 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from depthmix import __version__
 from depthmix.batch import Batch
-from depthmix.errors import ConfigError, DepthmixError
+from depthmix.errors import ConfigError
+from depthmix.guard import StepGuard
 from depthmix.metrics import DepthMetrics, EvaluationSet, format_table, write_results
 from depthmix.objective import ADAPTIVE, Balance, Objective, ObjectiveValue, Term, check_terms
 from depthmix.prediction import HEADS, Head, Prediction
+from depthmix.shuffle import keys_of
 from depthmix.sources.base import SourceCard
 from depthmix.terms import head_problems, learns_metres, must_be_known
-from depthmix.train_log import TrainingFigures
+from depthmix.train_log import FigureWriter, TrainingFigures
 from depthmix.trained import Trained, load_trained, neutral_camera, predict_batch
 
 __all__ = ["DepthTask", "Trained", "load_trained", "predict_batch"]
 
-PATIENCE = 10  # steps in a row without a finite gradient after which training gives up
 LOWEST_RATE = 0.01  # part of the learning rate that is left at the end
 
 
@@ -43,6 +44,8 @@ class DepthTask(LightningModule):
         warmup_steps: steps until the highest rate; at most a tenth of the training.
         balance: how much terms count besides their weights; see `Objective`.
         heads: what the network predicts besides depth, in the order of its further channels.
+        patience: steps in a row without a finite gradient after which training gives up; fewer are skipped,
+            and their samples are written into `skipped.jsonl` in the run folder.
 
     Raises:
         ConfigError: a number is out of its range, a term reads a head that the network lacks, or a head is
@@ -59,11 +62,14 @@ class DepthTask(LightningModule):
         warmup_steps: int = 100,
         balance: Balance = "gradient",
         heads: list[Head] | None = None,
+        patience: int = 10,
     ) -> None:
         super().__init__()
         for name, value in {"focal_canonical": focal_canonical, "learning_rate": learning_rate}.items():
             if not 0 < value < math.inf:
                 raise ConfigError(f"must be positive, got {value}", field=f"model.{name}")
+        if patience < 1:
+            raise ConfigError(f"must be at least 1, got {patience}", field="model.patience")
         _check_heads(net, terms, heads or ())
         # From a configuration all arguments are plain; built in Python two of them hold modules, which a
         # checkpoint that loads without unpickling code cannot keep.
@@ -73,9 +79,8 @@ class DepthTask(LightningModule):
         self.net, self.terms, self.balance, self.heads = net, terms, balance, tuple(heads or ())
         self.focal_canonical = focal_canonical
         self.learning_rate, self.weight_decay, self.warmup_steps = learning_rate, weight_decay, warmup_steps
+        self.patience = patience
         self.image_size = (96, 128)  # of the training images, from the first batch on
-        self.skipped, self._skipped_in_a_row = 0, 0
-        self._spoilt = False  # a gradient since the last optimiser step was not finite
 
     def setup(self, stage: str) -> None:
         """Fit terms and metrics to what the datamodule brings.
@@ -91,6 +96,8 @@ class DepthTask(LightningModule):
             check_terms(self.terms, self.cards)
             self.objective = Objective(self.terms, self.balance, self.cards)
             self.figures = TrainingFigures(list(self.terms), data.source_names, self.balance in ADAPTIVE)
+            self.guard = StepGuard(Path(self.trainer.default_root_dir), list(self.terms), self.patience)
+            self.seed: int = getattr(data, "seed", 0)
         if stage in ("fit", "validate"):
             self.val_metrics = DepthMetrics(_sets(data.val_names, data.val_cards))
         if stage == "test":
@@ -116,37 +123,37 @@ class DepthTask(LightningModule):
         cameras = batch.camera_or(neutral)
         return Prediction.from_maps(self(batch.image_float), cameras, self.focal_canonical, self.heads)
 
+    def configure_callbacks(self) -> list[Callback]:
+        """Add the one that writes the log."""
+        return [FigureWriter()]
+
+    def on_train_start(self) -> None:
+        """Forget what an older training wrote about steps that are to come."""
+        if self.trainer.is_global_zero:
+            self.guard.begin(self.global_step)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Make what a network draws, such as dropout, depend on seed and step only: so it can be resumed."""
+        torch.manual_seed(keys_of(f"step/{self.global_rank}/{batch_idx}", self.seed, self.current_epoch)[0])
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of one mixed batch."""
         height, width = batch.image.shape[-2:]
         self.image_size = (height, width)
         value: ObjectiveValue = self.objective(self.predict_rows(batch), batch, self.global_step)
-        # One look at the device per step: a step without a finite gradient must not reach the weights,
-        # and all ranks have to agree on it.
-        if bool(value.finite):
-            self.figures.update(value, batch.source)
-            self._skipped_in_a_row = 0
-        else:
-            self._count_skipped(batch)
+        self.figures.update(value, batch.source)
+        self.guard.watch(value, batch)
         self.log("train/loss", value.loss.detach(), prog_bar=True, logger=False, batch_size=len(batch))
         return value.loss
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Leave weights and moments alone in a skipped step: optimisers pass over absent gradients."""
-        if self._spoilt:
+        gradients = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
+        if getattr(self.trainer.precision_plugin, "scaler", None) is not None:
+            gradients = []  # half precision overflows until its scaler has found a scale, and skips by itself
+        if not self.guard.admits(gradients, self.global_step, self.trainer.is_global_zero):
             for parameter in self.parameters():
                 parameter.grad = None
-        self._spoilt = False
-
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Write the figures of the last steps into the log."""
-        every: int = getattr(self.trainer, "log_every_n_steps", 0)
-        if every and (batch_idx + 1) % every == 0:
-            self._write_figures()
-
-    def on_train_epoch_end(self) -> None:
-        """Write what is left at the end of an epoch."""
-        self._write_figures()
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Measure one batch of a validation set."""
@@ -157,8 +164,10 @@ class DepthTask(LightningModule):
         rows = self.val_metrics.rows()
         self.val_metrics.reset()
         if not self.trainer.sanity_checking:
+            figures = _validation_figures(rows)
             # Equal on all ranks, so synchronising changes nothing; it only keeps Lightning from warning.
-            self.log_dict(_validation_figures(rows), sync_dist=True)
+            self.log_dict(figures, sync_dist=True, logger=False)
+            self._write(figures)
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Measure one batch of a test set."""
@@ -205,17 +214,21 @@ class DepthTask(LightningModule):
             "height": int(height),
             "width": int(width),
             "sources": {name: card.plain() for name, card in cards.items()},
-            "skipped": self.skipped,
+            "skipped": [self.guard.skipped, self.guard.in_a_row],
         }
+        checkpoint["figures"] = self.figures.whole()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up the count of skipped steps and the image size; an evaluation needs no learned weights."""
+        """Take up what is not in the weights; an evaluation needs no learned weights of terms."""
         weights, own = checkpoint["state_dict"], self.state_dict()
         foreign = [key for key in weights if key.startswith("objective.") and key not in own]
         for key in foreign:
             del weights[key]
         facts = checkpoint.get("depthmix", {})
-        self.skipped = facts.get("skipped", 0)
+        if self.trainer.training and "figures" in checkpoint:
+            self.guard.skipped, self.guard.in_a_row = facts["skipped"]
+            if self.trainer.is_global_zero:  # they are those of all ranks
+                self.figures.go_on(checkpoint["figures"])
         self.image_size = (facts.get("height", 96), facts.get("width", 128))
 
     def _net_spec(self) -> dict[str, Any] | None:
@@ -223,26 +236,20 @@ class DepthTask(LightningModule):
         given, own = self.hparams.get("net"), getattr(self.net, "spec", None)
         return own if isinstance(own, dict) else given if isinstance(given, dict) else None
 
-    def _count_skipped(self, batch: Batch) -> None:
-        self.skipped += 1
-        self._skipped_in_a_row += 1
-        self._spoilt = True
-        if self._skipped_in_a_row >= PATIENCE:
-            reason = f"no finite gradient in {PATIENCE} steps in a row, the last of them on these samples"
-            names = ", ".join(batch.names) or None
-            raise DepthmixError(
-                reason, sample=names, hint="lower model.learning_rate, or look at the samples"
-            )
-
-    def _write_figures(self) -> None:
+    def write_figures(self) -> None:
+        """Write the figures of the steps since the last time into the log."""
         figures = self.figures.figures() if self.figures.update_called else {}
         self.figures.reset()
-        if not figures and not self._skipped_in_a_row:
+        if not figures and not self.guard.in_a_row:
             return
-        figures |= {"train/skipped": float(self.skipped), "epoch": float(self.current_epoch)}
+        figures["train/skipped"] = float(self.guard.skipped)
         figures["train/learning_rate"] = float(self.trainer.optimizers[0].param_groups[0]["lr"])
+        self._write(figures)
+
+    def _write(self, figures: Mapping[str, float]) -> None:
+        # With the number of the step itself; Lightning's own count is one less where it logs for us.
         for logger in self.loggers:
-            logger.log_metrics(figures, step=self.global_step)
+            logger.log_metrics({**figures, "epoch": float(self.current_epoch)}, step=self.global_step)
 
 
 def schedule(steps: float, warmup: int) -> Callable[[int], float]:

@@ -1,16 +1,17 @@
-"""Figures of training per term and per source, equal on all ranks."""
+"""Figures of training per term and per source, equal on all ranks, and when they are written."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
+from lightning.pytorch import Callback, Trainer
 from torch import Tensor
 from torchmetrics import Metric
 
 from depthmix.objective import ObjectiveValue
 
-__all__ = ["TrainingFigures"]
+__all__ = ["FigureWriter", "TrainingFigures"]
 
 
 class TrainingFigures(Metric):
@@ -43,15 +44,17 @@ class TrainingFigures(Metric):
             self.add_state(name, torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, value: ObjectiveValue, source: Int[Tensor, " b"]) -> None:
-        """Add one step."""
-        index = source.expand(len(self.terms), -1)
-        self.sums.scatter_add_(1, index, value.per_row.double())
-        self.counts.scatter_add_(1, index, value.carried.double())
+        """Add one step; nothing of one that is not finite."""
+        index, sound = source.expand(len(self.terms), -1), value.finite
+        self.sums.scatter_add_(1, index, torch.where(sound, value.per_row.double(), 0))
+        self.counts.scatter_add_(1, index, torch.where(sound, value.carried.double(), 0))
         # These are global already; every rank adds the same, and the ratio below stays right.
-        self.gradients += value.gradients
-        self.weights += torch.where(value.gradients > 0, value.weights, 0)
-        self.felt += value.gradients > 0
-        self.losses += torch.stack([value.loss.detach().double(), torch.ones_like(self.losses[0])])
+        felt = (value.gradients > 0) & sound
+        self.gradients += torch.where(felt, value.gradients, 0)
+        self.weights += torch.where(felt, value.weights, 0)
+        self.felt += felt
+        self.losses[0] += torch.where(sound, value.loss.detach().double(), 0)
+        self.losses[1] += sound
 
     def compute(self) -> dict[str, Tensor]:
         """Return averages as vectors; NaN where nothing was carried."""
@@ -80,3 +83,33 @@ class TrainingFigures(Metric):
             for s, source in enumerate(self.sources):
                 named[f"train/sources/{term}/{source}"] = found["sources"][k][s]
         return {name: value for name, value in named.items() if value == value}
+
+    def whole(self) -> dict[str, Tensor]:
+        """Return the sums of all ranks, to go on from; every rank must ask."""
+        with self.sync_context():
+            return {name: getattr(self, name).clone() for name in self._defaults}
+
+    def go_on(self, sums: Mapping[str, Tensor]) -> None:
+        """Add to what `whole` gave; on one rank only."""
+        self._update_count = 1  # so that `update_called` is true
+        for name, value in sums.items():
+            getattr(self, name).copy_(value)
+
+
+class FigureWriter(Callback):
+    """Write the figures every few steps and at the end of an epoch.
+
+    Callbacks come before those that save checkpoints: what a checkpoint lies behind is in the log.
+    """
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Write the figures of the last steps into the log."""
+        every: int = getattr(trainer, "log_every_n_steps", 0)
+        if every and (batch_idx + 1) % every == 0:
+            pl_module.write_figures()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Write what is left at the end of an epoch."""
+        pl_module.write_figures()

@@ -137,9 +137,47 @@ def test_a_step_without_a_finite_gradient_changes_nothing_and_is_counted(tmp_pat
     net = Broken({3, 4})
     module = fit(tmp_path, net)
     assert net.seen[3] == net.seen[4] == net.seen[5] != net.seen[2]
-    assert module.skipped == 2
+    assert module.guard.skipped == 2
     assert torch.isfinite(net.level)
     assert [float(row["train/skipped"]) for row in log_of(tmp_path) if row["train/skipped"]] == [1, 2, 2]
+
+
+class Overflow(torch.autograd.Function):
+    """The identity, with a gradient that is not finite."""
+
+    @staticmethod
+    def forward(ctx: object, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: object, gradient: Tensor) -> Tensor:
+        return gradient * torch.inf
+
+
+class Exploding(Broken):
+    """A network whose output is sound, but whose gradient overflows on chosen calls."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        if not self.training:
+            return image.mean(1, keepdim=True) + self.level
+        self.seen.append(self.level.item())
+        self.calls += 1
+        level = Overflow.apply(self.level) if self.calls - 1 in self.broken else self.level
+        return image.mean(1, keepdim=True) + level
+
+
+def test_a_gradient_that_overflows_on_its_way_to_the_weights_changes_nothing(tmp_path: Path):
+    net = Exploding({3})
+    module = fit(tmp_path, net)
+    assert net.seen[3] == net.seen[4] != net.seen[2]
+    assert module.guard.skipped == 1
+    (line,) = (tmp_path / "skipped.jsonl").read_text().splitlines()
+    assert json.loads(line) == {
+        "step": 3,
+        "not_finite": [],
+        "suspects": [],
+        "samples": [f"toy/3-{row}" for row in range(4)],
+    }
 
 
 def test_one_broken_batch_of_several_that_are_accumulated_spoils_their_step_only(tmp_path: Path):
@@ -147,7 +185,7 @@ def test_one_broken_batch_of_several_that_are_accumulated_spoils_their_step_only
     module = fit(tmp_path, net, accumulate_grad_batches=2)
     assert torch.isfinite(net.level)
     assert net.seen[2] == net.seen[4] != net.seen[6]
-    assert module.skipped == 1
+    assert module.guard.skipped == 1
 
 
 def test_ten_broken_steps_in_a_row_end_training_with_the_samples_named(tmp_path: Path):
