@@ -84,6 +84,8 @@ class MixData(LightningDataModule):
         self.val_sources, self.test_sources, self.val_limit = val_sources or {}, test_sources or {}, val_limit
         self.workers, self.timeout, self.seed = workers, timeout, seed
         self.temperature, self.least, self.curriculum = temperature, least or {}, curriculum or []
+        self._loader: ResumableLoader | None = None
+        self._place: dict[str, int] = {}  # to go on from
         for name, lowest in {"batch_size": 1, "workers": 0, "val_limit": 1}.items():
             value = getattr(self, name)
             if value is not None and value < lowest:
@@ -169,19 +171,24 @@ class MixData(LightningDataModule):
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what every checkpoint remembers of the mix."""
-        return {"identity": self.identity}
+        """Return what every checkpoint remembers: the mix, and how far it was drawn."""
+        place = {} if self._loader is None else self._loader.place
+        return {"identity": self.identity, "place": place}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Refuse to go on with another mix.
+        """Go on behind the batches that were drawn; refuse to go on with another mix.
 
-        Lightning restores the loader only from a checkpoint inside an epoch, this from any.
+        Lightning restores the state of a loader only from a checkpoint inside an epoch, and not at all where
+        a learning rate asked for the number of steps before: the loader is then made already.
 
         Raises:
             ConfigError: the checkpoint belongs to another order of samples.
         """
         if self.trainer is None or self.trainer.state.fn == TrainerFn.FITTING:
             must_be_same_order(state_dict["identity"], self.identity)
+            self._place = state_dict["place"]
+            if self._loader is not None:
+                self._loader.go_on(**self._place)
 
     def setup(self, stage: str) -> None:
         """Open what the stage needs, so that what is missing is said before anything is computed."""
@@ -199,7 +206,10 @@ class MixData(LightningDataModule):
         sampler = MixtureSampler(self.plan, self.steps_per_epoch, rank, world)
         dataset = MixDataset(self.train_sets, self.augment, self.seed)
         options: dict[str, Any] = {"workers": self.workers, "timeout": self.timeout}
-        return ResumableLoader(dataset, sampler, identity=self.identity, **options)
+        self._loader = ResumableLoader(dataset, sampler, identity=self.identity, **options)
+        self._loader.go_on(**self._place)
+        self._place = {}
+        return self._loader
 
     def on_exception(self, exception: BaseException) -> None:
         """Name the samples that were being read when a worker died; called by Lightning."""

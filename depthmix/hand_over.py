@@ -11,6 +11,7 @@ from depthmix.datasets import Picked
 from depthmix.errors import DepthmixError
 from depthmix.ring import Parcel, Ring
 from depthmix.slate import Slate
+from depthmix.workers import outlive_signals
 
 __all__ = ["HandOver"]
 
@@ -52,6 +53,7 @@ class HandOver:
         cv2.setNumThreads(0)
         if self._slate is not None:
             self._slate.adopt(worker)
+        outlive_signals()
 
     def __call__(self, picked: Picked | DepthmixError) -> Batch | Parcel | DepthmixError:
         """Return what is sent; an error goes the way of a batch."""

@@ -145,11 +145,20 @@ class ResumableLoader(SampleLoader):
             yield batch
             del batch
 
+    @property
+    def place(self) -> dict[str, int]:
+        """The present epoch, and how many of its batches were taken."""
+        epoch, taken = self._taken
+        return {"epoch": self.mixture.epoch, "taken": taken if epoch == self.mixture.epoch else 0}
+
+    def go_on(self, epoch: int = 0, taken: int = 0) -> None:
+        """Leave out the batches of an epoch that were taken."""
+        self._resume = (epoch, taken)
+        self.mixture.set_epoch(epoch)
+
     def state_dict(self) -> dict[str, Any]:
         """Return the place in the order, and what the order is made from."""
-        epoch, taken = self._taken
-        here = taken if epoch == self.mixture.epoch else 0
-        return {"epoch": self.mixture.epoch, "taken": here, "identity": self.identity}
+        return {**self.place, "identity": self.identity}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on behind the batches that were taken.
@@ -158,8 +167,7 @@ class ResumableLoader(SampleLoader):
             ConfigError: the checkpoint belongs to another order of samples.
         """
         must_be_same_order(state.get("identity", {}), self.identity)
-        self._resume = (state["epoch"], state["taken"])
-        self.mixture.set_epoch(state["epoch"])
+        self.go_on(state["epoch"], state["taken"])
 
 
 def must_be_same_order(old: Mapping[str, object], new: Mapping[str, object]) -> None:

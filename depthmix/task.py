@@ -238,10 +238,10 @@ class DepthTask(LightningModule):
 
     def write_figures(self) -> None:
         """Write the figures of the steps since the last time into the log."""
-        figures = self.figures.figures() if self.figures.update_called else {}
-        self.figures.reset()
-        if not figures and not self.guard.in_a_row:
+        if not self.figures.update_called:
             return
+        figures = self.figures.figures()
+        self.figures.reset()
         figures["train/skipped"] = float(self.guard.skipped)
         figures["train/learning_rate"] = float(self.trainer.optimizers[0].param_groups[0]["lr"])
         self._write(figures)

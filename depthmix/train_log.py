@@ -107,9 +107,10 @@ class FigureWriter(Callback):
     ) -> None:
         """Write the figures of the last steps into the log."""
         every: int = getattr(trainer, "log_every_n_steps", 0)
-        if every and (batch_idx + 1) % every == 0:
+        # Behind the last step of an epoch too, so that a checkpoint of it does not carry its figures on.
+        if every and ((batch_idx + 1) % every == 0 or trainer.is_last_batch):
             pl_module.write_figures()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Write what is left at the end of an epoch."""
+        """Write what is left of an epoch that was cut short."""
         pl_module.write_figures()

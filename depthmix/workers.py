@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 
-__all__ = ["start_worker"]
+__all__ = ["outlive_signals", "start_worker"]
 
 
 def start_worker() -> None:
@@ -15,6 +15,23 @@ def start_worker() -> None:
     cv2.setNumThreads(1)  # the processes are the parallelism
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle, once
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def outlive_signals() -> None:
+    """Let only the parent end this worker process of a training.
+
+    A cluster signals all processes of a job, and the parent needs its workers until it has saved.
+    """
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):  # not on macOS
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_at_word_of, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_at_word_of(parent: int) -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+        pass
+    os._exit(0)
 
 
 def _end_with_parent() -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.plugins.io import CheckpointIO
+from lightning.pytorch.utilities import rank_zero_only
 
 import depthmix.losses
 import depthmix.models  # noqa: F401  (imported so that short names of losses and networks resolve)
@@ -19,6 +21,7 @@ from depthmix.cli.check import config_problems, recipe
 from depthmix.data import MixData
 from depthmix.errors import ConfigError, StorageError
 from depthmix.run_log import RunLog
+from depthmix.stop import EXIT_CODE, StopOnSignal, Stopped
 from depthmix.task import DepthTask
 from depthmix.terms import term_problems
 from depthmix.trained import read_checkpoint
@@ -39,8 +42,9 @@ def run(arguments: Sequence[str]) -> int:
     """
     arguments = _with_recipes(list(arguments))
     _quieten()
+    os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)  # no checkpoint runs code, whatever a shell says
     try:
-        MixCli(
+        cli = MixCli(
             DepthTask,
             MixData,
             args=arguments,
@@ -49,8 +53,13 @@ def run(arguments: Sequence[str]) -> int:
             save_config_callback=SaveConfigCallback if arguments[0] == "fit" else None,
             save_config_kwargs={"overwrite": True},
         )
+    except Stopped as stopped:
+        _say(f"depthmix: stopped by a signal; saved {stopped.checkpoint}; go on with --ckpt_path last")
+        return EXIT_CODE
     except OSError as error:
         raise StorageError(error.strerror or str(error), file=error.filename) from error
+    if cli.trainer.received_sigterm:  # by Lightning, where nothing is to be saved
+        return EXIT_CODE
     return 0
 
 
@@ -118,7 +127,10 @@ class MixCli(LightningCLI):
         folder = str(config.get("default_root_dir"))
         if config.get("logger") in (None, True):
             kwargs["logger"] = self._run_log(folder) if self.subcommand == "fit" else False
-        kwargs["callbacks"] = [*_listed(config.get("callbacks")), *_callbacks(folder, config)]
+        saves = self.subcommand == "fit" and config.get("enable_checkpointing") in (None, True)
+        kwargs["callbacks"] = [*_listed(config.get("callbacks")), *(_saving(folder) if saves else [])]
+        if config.get("enable_progress_bar") in (None, True):
+            kwargs["callbacks"].append(RichProgressBar())
         kwargs["plugins"] = _listed(config.get("plugins"))
         if not any(isinstance(plugin, CheckpointIO) for plugin in kwargs["plugins"]):
             kwargs["plugins"].append(CheckpointFiles())
@@ -131,13 +143,16 @@ class MixCli(LightningCLI):
         return RunLog(folder, resume=read_checkpoint(checkpoint)["global_step"])
 
 
-def _callbacks(folder: str, config: Any) -> list[Callback]:
-    chosen: list[Callback] = []
-    if config.get("enable_checkpointing") in (None, True):
-        chosen.append(ModelCheckpoint(dirpath=folder, filename="last", enable_version_counter=False))
-    if config.get("enable_progress_bar") in (None, True):
-        chosen.append(RichProgressBar())
-    return chosen
+def _saving(folder: str) -> list[Callback]:
+    every_epoch = ModelCheckpoint(
+        dirpath=folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True
+    )
+    return [every_epoch, StopOnSignal(Path(folder) / "last.ckpt")]
+
+
+@rank_zero_only
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 def _with_recipes(arguments: list[str]) -> list[str]:
