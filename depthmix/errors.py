@@ -2,7 +2,15 @@
 
 from pathlib import Path
 
-__all__ = ["BadSample", "BadSource", "ConfigError", "CorruptShard", "DepthmixError", "StorageError"]
+__all__ = [
+    "BadSample",
+    "BadSource",
+    "ConfigError",
+    "CorruptShard",
+    "DepthmixError",
+    "StorageError",
+    "visible",
+]
 
 
 class DepthmixError(Exception):
@@ -26,10 +34,10 @@ class DepthmixError(Exception):
         hint: str | None = None,
     ) -> None:
         self.reason, self.file, self.sample, self.field, self.hint = reason, file, sample, field, hint
-        where = [_visible(str(part)) for part in (file, sample, field) if part is not None]
-        said = ": ".join([*where, _visible(reason, "\n")])
+        where = [visible(str(part)) for part in (file, sample, field) if part is not None]
+        said = ": ".join([*where, visible(reason, "\n")])
         after = "" if said.endswith("\n") else "; "  # behind a table the next step is a line of its own
-        super().__init__(said + (f"{after}{hint}" if hint else ""))
+        super().__init__(said + (f"{after}{visible(hint)}" if hint else ""))
 
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only arguments are lost by the default pickling, and worker processes pickle errors.
@@ -56,8 +64,17 @@ class CorruptShard(DepthmixError):
     """Prepared data that differ from their record."""
 
 
-def _visible(text: str, kept: str = "") -> str:
-    """Escape what a terminal would obey or could not print: names of files and keys are not trusted."""
+def visible(text: str, kept: str = "") -> str:
+    r"""Escape what a terminal would obey or could not print: names of files and keys are not trusted.
+
+    Args:
+        text: what is to be shown.
+        kept: characters that stay as they are, such as the ends of lines.
+
+    Example:
+        >>> print(visible("a\x1b[2Jb"))
+        a\x1b[2Jb
+    """
     return "".join(
         char if char.isprintable() or char in kept else char.encode("unicode_escape").decode()
         for char in text

@@ -63,7 +63,7 @@ def _check_program(data: bytes) -> None:
         ValueError: a place of the memo lies beyond what the file can fill, or the program is damaged.
     """
     for code, argument, place in pickletools.genops(data):
-        if code.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > len(data):
+        if code.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > len(data):
             raise ValueError(f"stores under the number {argument} at byte {place} of {len(data)}")
 
 

@@ -18,6 +18,7 @@ from depthmix.prepare.space import expected_bytes
 from depthmix.store import CodecOptions, ShardSet
 from depthmix.store.folder import own_folder
 from depthmix.store.record import pack_record
+from depthmix.store.verify import verify_set
 from tests.store.helpers import (
     SIZE,
     BuggySource,
@@ -52,7 +53,7 @@ def test_a_prepared_set_holds_every_sample_in_the_order_of_the_source(raw, tmp_p
     assert report.bytes == sum(path.stat().st_size for path in (tmp_path / "out").glob("*.h5"))
     names = ["00000.h5", "00000.json", "00001.h5", "00001.json", "00002.h5", "00002.json"]
     assert sorted(tree(tmp_path / "out")) == [*names, "index.json", "quarantine.jsonl"]
-    assert shards.verify() == []
+    assert verify_set(shards.root).problems == []
 
 
 def test_root_record_says_what_the_set_was_made_from(raw, tmp_path):
@@ -364,7 +365,7 @@ def test_a_block_of_bad_samples_alone_is_an_empty_shard(tmp_path):
     shards = ShardSet(tmp_path / "out")
     assert [entry["count"] for entry in shards.info["shards"]] == [3, 3, 3, 0]
     assert [sample.key for sample in shards] == [f"{number:03d}" for number in range(9)]
-    assert shards.verify() == []
+    assert verify_set(shards.root).problems == []
     assert len(report.skipped) == 3
     assert prepare(TinySource(raw), tmp_path / "out", shard_mb=6, max_bad_fraction=0.3).reused
 

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from depthmix.errors import ConfigError
-from depthmix.store.shard import EncodedSample
+from depthmix.store.shard import MAX_SAMPLES, EncodedSample
 from depthmix.store.writer import Skipped
 
 __all__ = ["PROBES", "Block", "Share", "cut", "samples_per_shard"]
 
 PROBES: Final = 8
-MOST: Final = 1 << 16  # samples in a shard: its record is read whole
 UNKNOWN: Final = 64  # where the first samples are all bad
 
 
@@ -77,7 +76,7 @@ def samples_per_shard(
     probed = dict(zip(keys[:PROBES], run(keys[:PROBES]), strict=True))
     sizes = [item.bytes for item in probed.values() if isinstance(item, EncodedSample)]
     wanted = math.ceil(shard_bytes * len(sizes) / sum(sizes)) if sizes else UNKNOWN
-    return min(MOST, wanted), probed
+    return min(MAX_SAMPLES, wanted), probed
 
 
 def cut(keys: Sequence[str], per_shard: int) -> list[Block]:

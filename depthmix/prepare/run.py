@@ -24,6 +24,7 @@ from depthmix.store.folder import own_folder
 from depthmix.store.reader import ShardSet
 from depthmix.store.record import storage_errors
 from depthmix.store.shard import EncodedSample
+from depthmix.store.verify import verify_set
 from depthmix.store.writer import ROOT, ShardWriter, Skipped, check_not_foreign, remove_set
 
 __all__ = ["PrepareReport", "Progress", "prepare"]
@@ -269,9 +270,9 @@ def _existing(
             return None
     try:
         existing = ShardSet(out)
-        problems = existing.verify() if share.jobs == 1 else []
+        problems = verify_set(out, workers=max(1, workers)).problems if share.jobs == 1 else []
     except CorruptShard as error:
-        problems = [str(error)]
+        problems = [error]
     except StorageError as error:
         if error.field != "schema":
             raise

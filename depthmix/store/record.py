@@ -6,23 +6,28 @@ import json
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
 from depthmix.errors import CorruptShard, StorageError
+from depthmix.store.strict_json import parse
 
 __all__ = [
     "MACHINE",
+    "MAX_RECORD",
     "TEMPORARY",
     "commit",
     "is_record",
+    "open_plain",
     "pack_record",
     "proof_of",
     "read_plain",
     "read_record",
     "refusal",
+    "sha256_of",
     "storage_errors",
 ]
 
@@ -31,6 +36,7 @@ TAIL: Final = b'",\n'
 DIGITS: Final = 64
 TEMPORARY: Final = re.compile(r"\..+\.\d+-[0-9a-f]+\.tmp")  # as `commit` names them
 PIECE: Final = 8 << 20
+MAX_RECORD: Final = 128 << 20  # bytes; a shard of 65536 samples has a record of 30 million
 REDO: Final = "remove it and run prepare again, which rebuilds only what is missing"
 HINTS: Final = {
     errno.ENOSPC: "free some space and run the same command again; finished shards are kept",
@@ -90,22 +96,58 @@ def is_record(path: Path) -> bool:
         StorageError: the file cannot be read.
     """
     with storage_errors(path):
-        if not path.is_file():
+        if path.is_symlink() or not path.is_file():
             return False
         with path.open("rb") as file:
             return file.read(len(HEAD)) == HEAD
 
 
-def read_plain(path: Path) -> bytes:
-    """Read a whole plain file; a pipe or a device has no end.
+def open_plain(path: Path) -> int:
+    """Open a file of a set for reading and return its descriptor.
 
     Raises:
-        StorageError: it is missing, something else than a plain file, or cannot be read.
+        StorageError: it is missing, a link, something else than a plain file, or cannot be opened.
     """
-    with storage_errors(path):
-        if path.exists() and not path.is_file():
-            raise OSError(errno.EINVAL, "is no plain file")
-        return path.read_bytes()
+    try:
+        # O_NOFOLLOW: a stranger's link would let a set read any file of this machine. O_NONBLOCK: opening a
+        # pipe that bears the name of a shard would wait for ever.
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EMLINK) and path.is_symlink():
+            hint = "put a copy in its place, or link the whole folder, if you trust where it leads"
+            raise StorageError("is a link, and sets hold plain files only", file=path, hint=hint) from error
+        if error.errno == errno.ENXIO:
+            raise StorageError("is no plain file", file=path, hint=REDO) from error
+        raise refusal(error, path) from error
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise StorageError("is no plain file", file=path, hint=REDO)
+    return handle
+
+
+def read_plain(path: Path, *, most: int = MAX_RECORD) -> bytes:
+    """Read a whole file of a set.
+
+    Raises:
+        StorageError: it is missing, a link, something else than a plain file, or cannot be read.
+        CorruptShard: it has more than `most` bytes.
+    """
+    with open(open_plain(path), "rb") as file, storage_errors(path):
+        size = os.fstat(file.fileno()).st_size
+        data = file.read(most + 1) if size <= most else b""
+    if max(size, len(data)) > most:
+        raise CorruptShard(f"has {size} bytes, more than {most}", file=path, field="size", hint=REDO)
+    return data
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file of a set, read in pieces.
+
+    Raises:
+        StorageError: it is missing, a link, something else than a plain file, or cannot be read.
+    """
+    with open(open_plain(path), "rb") as file, storage_errors(path):
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_record(path: Path, *, proof: str | None = None) -> dict[str, Any]:
@@ -116,8 +158,9 @@ def read_record(path: Path, *, proof: str | None = None) -> dict[str, Any]:
         proof: the proof that another record expects of this one.
 
     Raises:
-        CorruptShard: the bytes differ from their proof, or the proof from the expected one.
-        StorageError: the file is missing or cannot be read.
+        CorruptShard: the bytes differ from their proof, or the proof from the expected one; or they are no
+            JSON that has one meaning and a bounded size.
+        StorageError: the file is missing, no plain file, or cannot be read.
     """
     data = read_plain(path)
     start = len(HEAD) + DIGITS + len(TAIL)
@@ -129,9 +172,9 @@ def read_record(path: Path, *, proof: str | None = None) -> dict[str, Any]:
             f"expected proof {proof[:12]}, got {found[:12]}", file=path, field="proof", hint=REDO
         )
     try:
-        body: dict[str, Any] = json.loads(b"{" + data[start:])
-    except (ValueError, RecursionError) as error:
-        raise CorruptShard(f"not JSON: {error}", file=path, hint=REDO) from error
+        body: dict[str, Any] = parse(b"{" + data[start:])
+    except ValueError as error:
+        raise CorruptShard(f"not JSON of a record: {error}", file=path, hint=REDO) from error
     return body
 
 

@@ -12,10 +12,21 @@ import numpy as np
 from depthmix.sample import Intrinsics
 from depthmix.store.codec import FIELDS
 
-__all__ = ["SCHEMA", "EncodedSample", "ShardIndex", "build_shard", "shard_name"]
+__all__ = [
+    "MAX_PIXELS",
+    "MAX_SAMPLES",
+    "SCHEMA",
+    "EncodedSample",
+    "ShardIndex",
+    "build_shard",
+    "max_bytes",
+    "shard_name",
+]
 
 SCHEMA: Final = 3  # 2: a field for pairs of points; 3: shards of equally many raw samples
 MAX_PIXELS: Final = 64 << 20
+MAX_SAMPLES: Final = 1 << 16  # in a shard: its record is read whole
+MAX_KEY: Final = 4096  # characters, as many as a path may have
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +114,12 @@ class ShardIndex:
             shape = getattr(self, name).shape
             if shape != (len(self.keys), width):
                 raise ValueError(f"`{name}` must have shape {(len(self.keys), width)}, got {shape}")
-        if not all(isinstance(key, str) for key in self.keys):
-            raise ValueError("`keys` must be text")
+        if len(self.keys) > MAX_SAMPLES:
+            raise ValueError(f"`keys` must be at most {MAX_SAMPLES}, got {len(self.keys)}")
+        if not all(isinstance(key, str) and len(key) <= MAX_KEY for key in self.keys):
+            raise ValueError(f"`keys` must be texts of at most {MAX_KEY} characters")
+        if not all(isinstance(digest, str) for digest in self.digests):
+            raise ValueError("`digests` must be texts")
         if len(self.digests) != len(self.keys):
             raise ValueError(f"`digests` must have {len(self.keys)} entries, got {len(self.digests)}")
         # Each number is bounded before any two are combined: products and sums of 64-bit numbers wrap.
@@ -116,6 +131,19 @@ class ShardIndex:
             (column < 0).any() or (column > file_size).any() for column in (self.offsets, self.lengths, ends)
         ):
             raise ValueError(f"`offsets` must stay inside the {file_size} bytes of the file")
+        # A sparse file has any size: what a sample may ask for follows from its pixels alone.
+        spans = ends.max(axis=1) - self.offsets.min(axis=1)
+        if (spans > max_bytes(self.sizes.prod(axis=1))).any():
+            raise ValueError("`offsets` of one sample lie farther apart than its pixels can fill")
+
+
+def max_bytes(pixels: Any) -> Any:
+    """Return how many bytes the fields of a sample of so many pixels may have together.
+
+    Stored without loss they have 16 bytes a pixel, which hardly grow where they cannot be compressed; a
+    million of pairs fits besides.
+    """
+    return 20 * pixels + (32 << 20)
 
 
 def shard_name(number: int) -> str:

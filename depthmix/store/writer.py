@@ -12,8 +12,17 @@ from depthmix.errors import CorruptShard, StorageError
 from depthmix.sample import Sample
 from depthmix.store.codec import CodecOptions, encode_fields
 from depthmix.store.fingerprint import combine
-from depthmix.store.record import commit, is_record, pack_record, proof_of, read_record, storage_errors
-from depthmix.store.shard import SCHEMA, EncodedSample, build_shard, shard_name
+from depthmix.store.record import (
+    commit,
+    is_record,
+    pack_record,
+    proof_of,
+    read_plain,
+    read_record,
+    sha256_of,
+    storage_errors,
+)
+from depthmix.store.shard import MAX_PIXELS, SCHEMA, EncodedSample, build_shard, max_bytes, shard_name
 
 __all__ = [
     "QUARANTINE",
@@ -42,11 +51,21 @@ class Skipped:
 
 
 def encode_sample(sample: Sample, options: CodecOptions) -> EncodedSample:
-    """Encode all fields of one sample."""
+    """Encode all fields of one sample.
+
+    Raises:
+        BadSample: it is larger than readers accept.
+    """
     k = sample.intrinsics
+    height, width = sample.size
+    if height * width > MAX_PIXELS:
+        raise sample.fail("image", f"{height} x {width} pixels are more than {MAX_PIXELS}")
     blobs = encode_fields(sample, options)
     camera = None if k is None else (float(k.fx), float(k.fy), float(k.cx), float(k.cy))
-    return EncodedSample(sample.key, sample.size, camera, tuple(blobs.values()))
+    encoded = EncodedSample(sample.key, sample.size, camera, tuple(blobs.values()))
+    if encoded.bytes > max_bytes(height * width):
+        raise sample.fail("pairs", f"{encoded.bytes} bytes are more than {max_bytes(height * width)}")
+    return encoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,18 +162,21 @@ class ShardWriter:
         if (record.get("schema"), record.get("metadata")) != (SCHEMA, self.metadata):
             log.info("%s: not taken over, it was made by another version or with other options", path)
             return False
+        try:
+            found = _finished(record, proof_of(read_plain(record_path)))
+        except (KeyError, TypeError) as error:
+            log.warning("%s: is no shard record (%r); the shard is written again", record_path, error)
+            return False
         if inputs is None:
             with storage_errors(path):
                 intact = path.stat().st_size == record["size"]
         else:
-            intact = len(inputs) == record["inputs"] and combine(inputs) == record["fingerprint"]
-            with storage_errors(path):
-                intact = intact and hashlib.sha256(path.read_bytes()).hexdigest() == record["sha256"]
+            intact = len(inputs) == record.get("inputs") and combine(inputs) == found.fingerprint
+            intact = intact and sha256_of(path) == record["sha256"]
         if not intact:
             log.info("%s: not taken over, it is damaged or was made from other files", path)
             return False
-        with storage_errors(record_path):
-            self.finished[number] = _finished(record, proof_of(record_path.read_bytes()))
+        self.finished[number] = found
         return True
 
     def close(self) -> None:

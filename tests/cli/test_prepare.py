@@ -74,7 +74,7 @@ def test_verify_looks_at_every_set_behind_a_damaged_record(raw, tmp_path, capsys
     assert main(["verify", str(tmp_path / "out")]) == 1
     said = capsys.readouterr()
     assert "a/index.json: proof" in said.err
-    assert "middlebury: 2 samples, 0 problems" in said.out
+    assert "middlebury: 2 samples in 1 shard, 0 problems" in said.out
 
 
 def test_options_come_from_a_file_too_and_the_command_line_wins(raw, tmp_path):
