@@ -17,6 +17,8 @@ from depthmix.mixture import MixturePlan, MixtureSampler, Phase
 from depthmix.sample import Quality
 from depthmix.sources.base import SourceCard
 from depthmix.store import ShardSet
+from depthmix.store.reader import CACHE_GB
+from depthmix.store.remote import below, is_url
 
 __all__ = ["MixData", "SourceSpec"]
 
@@ -40,7 +42,7 @@ class MixData(LightningDataModule):
     """Mix prepared sources by weight inside each training batch; evaluate on whole prepared sets.
 
     Args:
-        root: folder of the prepared sources.
+        root: folder of the prepared sources, or its URL, such as `s3://bucket/prepared`.
         sources: name of each training source, with its weight and perhaps its path.
         temperature: weights are multiplied by the number of samples to this power: 0 leaves them alone, 1
             draws every sample of sources of one weight equally often.
@@ -55,6 +57,7 @@ class MixData(LightningDataModule):
         workers: processes that read and decode; the result does not depend on it.
         timeout: seconds that workers may take for a batch until they count as hanging.
         seed: of order and variation.
+        cache_gb: how much of what is fetched from URLs is kept on this machine; 0 keeps nothing.
 
     Raises:
         ConfigError: at the first use: a folder is missing, or the mix cannot be made.
@@ -76,9 +79,10 @@ class MixData(LightningDataModule):
         least: dict[str, int] | None = None,
         curriculum: list[Phase] | None = None,
         timeout: float = TIMEOUT,
+        cache_gb: float = CACHE_GB,
     ) -> None:
         super().__init__()
-        self.root, self.sources = Path(root), sources
+        self.root, self.sources, self.cache_gb = root, sources, cache_gb
         self.batch_size, self.steps_per_epoch = batch_size, steps_per_epoch
         self.augment = augment
         self.val_sources, self.test_sources, self.val_limit = val_sources or {}, test_sources or {}, val_limit
@@ -90,6 +94,8 @@ class MixData(LightningDataModule):
             value = getattr(self, name)
             if value is not None and value < lowest:
                 raise ConfigError(f"must be at least {lowest}, got {value}", field=f"data.{name}")
+        if not 0 <= cache_gb < float("inf"):
+            raise ConfigError(f"must be finite and not negative, got {cache_gb}", field="data.cache_gb")
         if not timeout > 0:
             raise ConfigError(f"must be positive, got {timeout}", field="data.timeout")
         if not 0 <= temperature <= 1:
@@ -232,12 +238,12 @@ class MixData(LightningDataModule):
 
     def _open(self, option: str, name: str, path: str) -> ShardSet:
         hint = "write it with `depthmix prepare`, or correct the path"
-        if not self.root.is_dir():
+        if not is_url(self.root) and not Path(self.root).is_dir():
             raise ConfigError("no such folder", file=self.root, field="data.root", hint=hint)
-        folder = self.root / path
-        if not folder.is_dir():
-            raise ConfigError("no such prepared set", file=folder, field=f"data.{option}.{name}", hint=hint)
-        return ShardSet(folder)
+        place = below(self.root, path)
+        if isinstance(place, Path) and not place.is_dir():
+            raise ConfigError("no such prepared set", file=place, field=f"data.{option}.{name}", hint=hint)
+        return ShardSet(place, cache_gb=self.cache_gb)
 
 
 def _cards(sets: Mapping[str, ShardSet]) -> dict[str, SourceCard]:

@@ -313,6 +313,15 @@ def test_a_missing_root_is_named(tmp_path: Path) -> None:
     assert str(caught.value) == f"{tmp_path / 'nowhere'}: data.root: no such folder; {hint}"
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_root_behind_a_url_gives_the_same_batches(
+    root: Path, tmp_path: Path, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert seen(mixed(f"file://{root}", workers=workers)) == seen(mixed(root))
+    assert any(path.is_file() for path in (tmp_path / "depthmix").rglob("*"))
+
+
 def test_a_missing_set_is_named(root: Path) -> None:
     with pytest.raises(
         ConfigError, match=r"eval/none: data\.test_sources\.rooms: no such prepared set; write"

@@ -17,7 +17,7 @@ from depthmix.store.record import read_record
 from depthmix.store.shard import MAX_SAMPLES, SCHEMA, ShardIndex
 from depthmix.store.writer import ROOT, Skipped, shard_files
 
-__all__ = ["REBUILD", "Shard", "read_root", "read_shard"]
+__all__ = ["REBUILD", "Shard", "check_root", "check_shard", "read_root", "read_shard"]
 
 REBUILD: Final = "remove this file and run prepare again, which rebuilds only what is damaged"
 NAME: Final = re.compile(r"[0-9]{5,}\.h5")  # a plain file name: a record never leads out of its folder
@@ -30,7 +30,7 @@ _MAX_FILE: Final = 1 << 50
 class Shard:
     """One shard as its own record describes it."""
 
-    path: Path
+    path: str | Path
     size: int
     sha256: str
     index: ShardIndex
@@ -48,14 +48,23 @@ def read_root(root: Path) -> dict[str, Any]:
         unfinished = root.is_dir() and bool(shard_files(root))
         reason = "prepare has not finished here" if unfinished else "no prepared set here"
         raise StorageError(reason, file=path, hint="run `depthmix prepare` for this source (again)")
-    info = read_record(path)
+    return check_root(read_record(path), path)
+
+
+def check_root(info: dict[str, Any], path: str | Path) -> dict[str, Any]:
+    """Return the record of a set that lies at `path`, if every part of it can be.
+
+    Raises:
+        StorageError: it is one of another version.
+        CorruptShard: it was made up.
+    """
     if info.get("schema") != SCHEMA:
         reason = f"has schema {str(info.get('schema'))[:20]}, this version reads {SCHEMA}"
         raise StorageError(
             reason, file=path, field="schema", hint="update depthmix or prepare the source again"
         )
     try:
-        _check_root(info)
+        _check_parts(info)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CorruptShard(
             f"not a record of a prepared set ({_short(error)})", file=path, hint=REBUILD
@@ -75,7 +84,24 @@ def read_shard(root: Path, entry: Mapping[str, Any]) -> Shard:
         CorruptShard: it is damaged, was made up, or differs from the record of the set.
     """
     path = root / entry["file"]
-    record = read_record(path.with_suffix(".json"), proof=entry["proof"])
+    record_path = path.with_suffix(".json")
+    return check_shard(read_record(record_path, proof=entry["proof"]), entry, path, record_path)
+
+
+def check_shard(
+    record: Mapping[str, Any], entry: Mapping[str, Any], path: str | Path, record_path: str | Path
+) -> Shard:
+    """Return what the record of a shard says, if every part of it can be.
+
+    Args:
+        record: its content.
+        entry: what the record of the set states about the shard.
+        path: of the shard.
+        record_path: of the record.
+
+    Raises:
+        CorruptShard: it was made up, or differs from the record of the set.
+    """
     try:
         index = ShardIndex.from_plain(record["samples"], entry["size"])
         stated = (record["size"], record["sha256"], len(index))
@@ -83,11 +109,11 @@ def read_shard(root: Path, entry: Mapping[str, Any]) -> Shard:
             raise ValueError("differs from the record of the set")
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         reason = f"not a shard record ({_short(error)})"
-        raise CorruptShard(reason, file=path.with_suffix(".json"), hint=REBUILD) from error
+        raise CorruptShard(reason, file=record_path, hint=REBUILD) from error
     return Shard(path, entry["size"], entry["sha256"], index)
 
 
-def _check_root(info: Mapping[str, Any]) -> None:
+def _check_parts(info: Mapping[str, Any]) -> None:
     if info["card"].keys() != CARD:
         raise ValueError("card has other parts")
     (LabelKind[info["card"]["kind"]], Quality[info["card"]["quality"]])

@@ -16,11 +16,13 @@ from depthmix.sample import LabelKind, Quality, Sample
 from depthmix.store.codec import FIELDS, CodecOptions, decode_fields
 from depthmix.store.gate import REBUILD, Shard, read_root, read_shard
 from depthmix.store.record import open_plain, storage_errors
+from depthmix.store.remote import RangeCache, RemoteFolder, cache_folder, is_url
 from depthmix.store.shard import ShardIndex
 
-__all__ = ["ShardSet"]
+__all__ = ["CACHE_GB", "ShardSet"]
 
 MAX_OPEN: Final = 64
+CACHE_GB: Final = 20.0
 
 
 class _File:
@@ -46,10 +48,12 @@ class ShardSet:
     are never passed on.
 
     Args:
-        root: folder that `prepare` wrote.
+        root: folder that `prepare` wrote, or the URL of a copy, such as `s3://bucket/prepared/kitti`: samples
+            are then fetched one by one, and kept.
+        cache_gb: how much of what was fetched is kept on this machine, over all sets.
 
     Raises:
-        StorageError: no prepared set lies there, or a newer version wrote it.
+        StorageError: no prepared set lies there, it cannot be reached, or a newer version wrote it.
         CorruptShard: the record of the set differs from its own proof.
 
     Example:
@@ -58,9 +62,15 @@ class ShardSet:
         'kitti/000000'
     """
 
-    def __init__(self, root: str | Path) -> None:
-        self.root = Path(root)
-        self.info: dict[str, Any] = read_root(self.root)
+    def __init__(self, root: str | Path, *, cache_gb: float = CACHE_GB) -> None:
+        self.root = root if is_url(root) else Path(root)
+        self._remote: RemoteFolder | None = None
+        if isinstance(self.root, str):
+            cache = RangeCache(cache_folder(), int(1e9 * cache_gb)) if cache_gb else None
+            self._remote = RemoteFolder(self.root, cache)
+            self.info: dict[str, Any] = self._remote.root_record()
+        else:
+            self.info = read_root(self.root)
         self.name: str = self.info["name"]
         self.options = CodecOptions(**self.info["options"]["codec"])
         self._kind = LabelKind[self.info["card"]["kind"]]
@@ -125,7 +135,11 @@ class ShardSet:
 
     def _shard(self, number: int) -> Shard:
         if number not in self._shards:
-            self._shards[number] = read_shard(self.root, self.info["shards"][number])
+            entry = self.info["shards"][number]
+            remote = self._remote
+            self._shards[number] = (
+                remote.shard_record(entry) if remote else read_shard(Path(self.root), entry)
+            )
         return self._shards[number]
 
     def _size(self, shard: Shard, row: int) -> tuple[int, int]:
@@ -135,8 +149,9 @@ class ShardSet:
     def _open(self, number: int, shard: Shard) -> _File:
         if number in self._files:
             return self._files[number]
-        file = _File(shard.path)
-        with storage_errors(shard.path):
+        path = Path(shard.path)
+        file = _File(path)
+        with storage_errors(path):
             found = os.fstat(file.number).st_size
         if found != shard.size:
             raise CorruptShard(
@@ -148,14 +163,30 @@ class ShardSet:
         self._files[number] = file
         return file
 
+    def _read(self, number: int, shard: Shard, start: int, length: int) -> memoryview:
+        if self._remote:
+            name = self.info["shards"][number]["file"]
+            return memoryview(self._remote.read_range(name, start, length, shard.sha256))
+        with storage_errors(Path(shard.path)):
+            return self._open(number, shard).read(length, start)
+
     def _blobs(self, number: int, shard: Shard, row: int) -> dict[str, memoryview]:
         """Fetch all fields of a sample with one read and check each of them."""
-        offsets, lengths, sums = (column[row].tolist() for column in _columns(shard.index))
-        start, end = min(offsets), max(map(sum, zip(offsets, lengths, strict=True)))
-        with storage_errors(shard.path):
-            data = self._open(number, shard).read(end - start, start)
+        start = int(shard.index.offsets[row].min())
+        length = int((shard.index.offsets[row] + shard.index.lengths[row]).max()) - start
+        try:
+            return self._checked(self._read(number, shard, start, length), start, shard, row)
+        except CorruptShard:
+            if not self._remote:
+                raise
+            # Perhaps damaged on its way; what arrives again is what lies there.
+            self._remote.forget(self.info["shards"][number]["file"], start, length, shard.sha256)
+            return self._checked(self._read(number, shard, start, length), start, shard, row)
+
+    def _checked(self, data: memoryview, start: int, shard: Shard, row: int) -> dict[str, memoryview]:
         blobs = {}
-        for field, offset, length, expected in zip(FIELDS, offsets, lengths, sums, strict=True):
+        columns = (column[row].tolist() for column in _columns(shard.index))
+        for field, offset, length, expected in zip(FIELDS, *columns, strict=True):
             blobs[field] = data[offset - start : offset - start + length]
             found = zlib.crc32(blobs[field])
             if found != expected or len(blobs[field]) != length:

@@ -23,6 +23,7 @@ __all__ = [
     "is_record",
     "open_plain",
     "pack_record",
+    "parse_record",
     "proof_of",
     "read_plain",
     "read_record",
@@ -162,7 +163,15 @@ def read_record(path: Path, *, proof: str | None = None) -> dict[str, Any]:
             JSON that has one meaning and a bounded size.
         StorageError: the file is missing, no plain file, or cannot be read.
     """
-    data = read_plain(path)
+    return parse_record(read_plain(path), path, proof=proof)
+
+
+def parse_record(data: bytes, path: str | Path, *, proof: str | None = None) -> dict[str, Any]:
+    """Check the proof of a record's bytes, which lie at `path`, and return its content.
+
+    Raises:
+        CorruptShard: as `read_record`.
+    """
     start = len(HEAD) + DIGITS + len(TAIL)
     found = hashlib.sha256(data[start:]).hexdigest()
     if data[:start] != HEAD + found.encode() + TAIL:
