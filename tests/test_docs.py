@@ -20,6 +20,7 @@ PAGES = [
     ROOT / "CONTRIBUTING.md",
     ROOT / "docs" / "concepts.md",
     ROOT / "docs" / "losses.md",
+    ROOT / "docs" / "promises.md",
 ]
 PAGES += [ROOT / "sources" / "README.md", ROOT / "losses" / "README.md"]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

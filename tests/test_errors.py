@@ -46,3 +46,8 @@ def test_names_can_neither_break_the_line_nor_speak_to_the_terminal(name, shown)
 
 def test_a_list_of_problems_keeps_its_lines():
     assert str(ConfigError("a is wrong\nb is wrong")) == "a is wrong\nb is wrong"
+
+
+def test_behind_a_table_the_next_step_is_a_line_of_its_own():
+    error = DepthmixError("too many:\n  3  cut off\n", sample="web", hint="fetch them again")
+    assert str(error) == "web: too many:\n  3  cut off\nfetch them again"

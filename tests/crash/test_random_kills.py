@@ -22,7 +22,9 @@ def raw(tmp_path_factory) -> Path:
 
 def command(raw: Path, out: Path, workers: int = 0, image: str = "jpeg") -> list[str]:
     source = ["prepare", "tests.store.helpers:TinySource", str(raw), str(out), "--shard-mb", "3"]
-    return [*source, "--workers", str(workers), "--image", image]
+    # Worker processes take a second to start and no time for such samples: they work slowly here.
+    pause = ["--option", "pause=0.1"] if workers else []
+    return [*source, "--workers", str(workers), "--image", image, *pause]
 
 
 def kill_again_and_again(runner: Runner, raw: Path, folder: Path, *, kills: int, workers: int) -> None:
@@ -35,7 +37,9 @@ def kill_again_and_again(runner: Runner, raw: Path, folder: Path, *, kills: int,
     finished: set[str] = set()
     killed = sets = 0
     while killed < kills:
-        code = runner.kill(moments.uniform(0, lasts), *command(raw, out, workers))
+        # The first half of a run with workers is their start.
+        moment = moments.uniform(0.5 if workers else 0.0, 1.0) * lasts
+        code = runner.kill(moment, *command(raw, out, workers))
         assert code in (-9, 0)
         killed += code == -9
         final = check_left(out / "tiny", whole, killed=code != 0)
