@@ -13,7 +13,7 @@ from multiprocessing.process import BaseProcess
 from signal import SIGTERM, Signals
 from typing import Any, Final, Protocol, TypeVar
 
-from depthmix.errors import BadSource, ConfigError
+from depthmix.errors import BadSource, ConfigError, StorageError
 from depthmix.prepare.raw import raw_files
 from depthmix.sources.base import Source
 from depthmix.workers import start_worker
@@ -51,6 +51,7 @@ def workers_for(
 
     Raises:
         BadSource: a worker process died, or was killed because it took too long.
+        StorageError: the system refuses to start one.
     """
     if not workers:
         yield lambda keys: (job.run(key) for key in keys)
@@ -93,10 +94,10 @@ def _pooled(
 ) -> Generator[Result, None, None]:
     waiting: deque[tuple[str, Future[Result]]] = deque()
     try:
-        pool.submit(_ready).result()  # imports take seconds, which are no sample's
+        _submit(pool, job, _ready).result()  # imports take seconds, which are no sample's
         limit_s = min(limit_s, threading.TIMEOUT_MAX)
         for upcoming in keys:
-            waiting.append((upcoming, pool.submit(_work, upcoming)))
+            waiting.append((upcoming, _submit(pool, job, _work, upcoming)))
             # A bounded queue: results of fast workers must not fill the memory.
             if len(waiting) >= AHEAD * workers:
                 yield waiting[0][1].result(limit_s)
@@ -116,6 +117,20 @@ def _pooled(
             future.cancel()
 
 
+def _submit(pool: ProcessPoolExecutor, job: Work[Any], function: Callable[..., Any], *of: str) -> Future[Any]:
+    """Hand over a task; a worker process may have to be started for it, and the system may refuse one.
+
+    Raises:
+        StorageError: it did.
+    """
+    try:
+        return pool.submit(function, *of)
+    except OSError as error:
+        reason = f"no worker process can be started: {error.strerror or error}"
+        hint = "use fewer workers, or raise the limits of processes and open files (ulimit -u, ulimit -n)"
+        raise StorageError(reason, file=job.source.root, hint=hint) from error
+
+
 def _in_flight(waiting: Iterable[tuple[str, Future[Any]]], workers: int) -> list[str]:
     """Return the keys that workers were at: tasks start in order, so these are the first unfinished ones."""
     unfinished = [
@@ -128,7 +143,7 @@ def _in_flight(waiting: Iterable[tuple[str, Future[Any]]], workers: int) -> list
 
 def _too_slow(job: Work[Any], key: str, limit_s: float) -> BadSource:
     reason = f"not read after {limit_s:g} s; its worker process was killed"
-    hint = "look at the file and its disk, or raise --time-limit (time_limit_s); finished shards are kept"
+    hint = "look at the file and its disk; prepare goes on behind its finished shards, see --time-limit"
     file = next(iter(raw_files(job.source, key)), job.source.root)
     return BadSource(reason, file=file, sample=f"{job.source.name}/{key}", hint=hint)
 

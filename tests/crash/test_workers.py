@@ -1,6 +1,8 @@
 """A worker that is killed, hangs or gives up: one error with the samples in flight, nothing half-written."""
 
+import errno
 import re
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
@@ -85,3 +87,15 @@ def test_what_the_machine_refuses_is_no_bad_sample(raw, tmp_path, workers):
     error = stopped(TroubleSource(raw, trouble="no files"), tmp_path, workers=workers)
     assert isinstance(error, StorageError)
     assert str(error).startswith(f"{raw / '003.npy'}: tiny/003: Too many open files; raise the limit")
+
+
+def test_a_worker_that_cannot_be_started_is_one_error(raw, tmp_path, monkeypatch):
+    def refuse(self, function, *of):
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", refuse)
+    with pytest.raises(
+        StorageError, match=r"raw: no worker process can be started: Resource temp.*; use fewer"
+    ):
+        prepare(TinySource(raw), tmp_path / "out", workers=2)
+    assert not (tmp_path / "out").exists()
