@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,13 +145,20 @@ class Runner:
             tracer.communicate(timeout=20)
         return code, log.read_text(errors="replace")
 
-    def kill(self, seconds: float, *arguments: str) -> int:
-        """Run one command and kill it after a while; return its exit code, -9 where it was not yet done."""
+    def kill(self, seconds: float, *arguments: str, once: Callable[[], bool] = lambda: True) -> int:
+        """Run one command and kill it some time after `once` is true.
+
+        Returns:
+            Its exit code, -9 where it was not yet done.
+        """
         self._say(json.dumps({"arguments": arguments, "log": str(self.folder / "log"), "limit": None}))
         pid = int(self._answer())
         self._say("go")
-        time.sleep(seconds)
         with suppress(ProcessLookupError):
+            while not once():
+                os.kill(pid, 0)  # it is still there
+                time.sleep(0.002)
+            time.sleep(seconds)
             os.kill(pid, signal.SIGKILL)
         return int(self._answer())
 

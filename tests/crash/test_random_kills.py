@@ -5,6 +5,7 @@ import random
 import shutil
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,17 @@ def raw(tmp_path_factory) -> Path:
 
 def command(raw: Path, out: Path, workers: int = 0, image: str = "jpeg") -> list[str]:
     source = ["prepare", "tests.store.helpers:TinySource", str(raw), str(out), "--shard-mb", "3"]
-    # Worker processes take a second to start and no time for such samples: they work slowly here.
-    pause = ["--option", "pause=0.1"] if workers else []
-    return [*source, "--workers", str(workers), "--image", image, *pause]
+    return [*source, "--workers", str(workers), "--image", image]
+
+
+def writes(out: Path) -> Callable[[], bool]:
+    """Return what tells whether a run has begun to write into a folder."""
+
+    def names() -> set[str]:
+        return {path.name for path in out.iterdir()} if out.exists() else set()
+
+    before = names()
+    return lambda: any(not name.startswith(".writer-on") for name in names() - before)
 
 
 def kill_again_and_again(runner: Runner, raw: Path, folder: Path, *, kills: int, workers: int) -> None:
@@ -37,9 +46,14 @@ def kill_again_and_again(runner: Runner, raw: Path, folder: Path, *, kills: int,
     finished: set[str] = set()
     killed = sets = 0
     while killed < kills:
-        # The first half of a run with workers is their start.
-        moment = moments.uniform(0.5 if workers else 0.0, 1.0) * lasts
-        code = runner.kill(moment, *command(raw, out, workers))
+        if (
+            workers and killed % 4
+        ):  # nearly all the time of such a run goes into its start: kill its work, too
+            code = runner.kill(
+                moments.uniform(0, 0.1), *command(raw, out, workers), once=writes(out / "tiny")
+            )
+        else:
+            code = runner.kill(moments.uniform(0, lasts), *command(raw, out, workers))
         assert code in (-9, 0)
         killed += code == -9
         final = check_left(out / "tiny", whole, killed=code != 0)
