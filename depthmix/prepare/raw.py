@@ -50,7 +50,9 @@ def raise_refusal(error: BaseException, source: Source, key: str | None = None) 
     behind: BaseException | None = error
     while behind is not None:
         if isinstance(behind, OSError) and behind.errno in MACHINE:
-            file = behind.filename or getattr(error, "file", None) or source.root
+            # Of some calls it is the number of an open file.
+            named = behind.filename if isinstance(behind.filename, str) else None
+            file = named or getattr(error, "file", None) or source.root
             sample = source.name if key is None else f"{source.name}/{key}"
             raise refusal(behind, Path(file), sample=sample) from error
         behind = behind.__cause__ or behind.__context__

@@ -98,19 +98,24 @@ def _lock(handle: int, folder: Path, kind: int) -> bool:
         StorageError: another process holds it.
         OSError: the system refused.
     """
+    writers: list[str] = []
     try:
-        # A job that ends holds the folder alone for a moment, to clear it up: another one waits.
-        for _ in range(TRIES if kind == fcntl.LOCK_SH else 1):
+        # A writer that begins or ends holds the lock for a moment without its mark, and a job that ends holds
+        # the folder alone, to clear it up: another look says more.
+        for attempt in range(TRIES):
             if _try_lock(handle, kind):
                 return True
-            time.sleep(PAUSE_S if kind == fcntl.LOCK_SH else 0)
+            writers = _writers(folder)
+            if writers and kind == fcntl.LOCK_EX:
+                break
+            time.sleep(PAUSE_S * (attempt < TRIES - 1))
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise
         # Some network file systems have no locks; two writers of the same work then still agree.
         log.warning("%s: cannot be locked (%s)", folder, error.strerror)
         return False
-    reason = f"another process prepares data in this folder{_named(_writers(folder))}"
+    reason = f"another process prepares data in this folder{_named(writers)}"
     raise StorageError(reason, file=folder, hint="wait for it to end, or choose another folder")
 
 

@@ -117,3 +117,4 @@ def test_two_writers_at_once_end_in_one_set_or_are_told_who_is_there(runner, riv
         assert sum(code for code, _ in said) < 2
         shutil.rmtree(out)
     assert refused
+    print(f"10 pairs of writers: {refused} writers refused by name, no mixture")  # noqa: T201

@@ -98,3 +98,11 @@ def test_the_last_of_several_jobs_clears_up_what_a_killed_one_left(tmp_path):
             pass
         assert (tmp_path / ".00000.h5.12-ab.tmp").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["00000.h5"]
+
+
+def test_a_writer_that_is_just_leaving_is_waited_for(tmp_path, monkeypatch):
+    handle = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)  # and no mark
+    monkeypatch.setattr("depthmix.store.folder.time.sleep", lambda seconds: os.close(handle))
+    with own_folder(tmp_path):
+        pass
