@@ -20,6 +20,8 @@ __all__ = ["CheckpointFiles", "newest_checkpoint"]
 
 log = logging.getLogger(__name__)
 
+PREVIOUS = ".previous"
+
 
 class CheckpointFiles(CheckpointIO):
     """Save and load checkpoints as plain local files; give it to a Trainer as a plug-in.
@@ -78,12 +80,17 @@ def newest_checkpoint(folder: Path) -> Path | None:
     Raises:
         ConfigError: there are checkpoints, but none can be gone on from.
     """
-    found = sorted(folder.glob("*.ckpt"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
+    found = sorted(folder.glob("*.ckpt"), key=_age, reverse=True)
     best = next(_resumable(found), None)
     if found and best is None:
         hint = "move them away to start anew"
         raise ConfigError(f"none of {len(found)} checkpoints can be loaded", file=folder, hint=hint)
     return best
+
+
+def _age(file: Path) -> tuple[int, bool]:
+    # Two names of one file, where a kill came between the second name and the new bytes: the first name wins.
+    return file.stat().st_mtime_ns, not file.stem.endswith(PREVIOUS)
 
 
 def _resumable(files: list[Path]) -> Iterator[Path]:
@@ -102,7 +109,7 @@ def _local(path: str | Path) -> Path:
 
 
 def _previous(path: Path) -> Path:
-    return path.with_name(f"{path.stem}.previous{path.suffix}")
+    return path.with_name(f"{path.stem}{PREVIOUS}{path.suffix}")
 
 
 def _keep(path: Path) -> None:

@@ -168,7 +168,7 @@ class MixData(LightningDataModule):
     @property
     def identity(self) -> dict[str, object]:
         """Everything that the order and the pixels of training samples depend on, as plain values."""
-        prints = {name: str(shards.info["fingerprint"]) for name, shards in self.train_sets.items()}
+        prints = {name: shards.root_hash for name, shards in self.train_sets.items()}
         return {
             **self.plan.describe(),
             "steps_per_epoch": self.steps_per_epoch,

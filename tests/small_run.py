@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 import sys
 import time
 import traceback
@@ -28,8 +29,7 @@ from depthmix.task import DepthTask
 from depthmix.trained import read_checkpoint
 from tests.test_data import write_set
 
-EPOCHS, STEPS_PER_EPOCH = 6, 10
-STEPS = EPOCHS * STEPS_PER_EPOCH
+STEPS_PER_EPOCH = 10
 SIZES = {"web": 9, "kitti": 4, "planes": 6}
 
 
@@ -71,7 +71,9 @@ def small_task(net: nn.Module | None = None) -> DepthTask:
     return DepthTask(net or TwoLayers(), terms, focal_canonical=20.0, warmup_steps=3)
 
 
-def train(folder: Path, data: MixData, *callbacks: Callback, every: int = 0, epochs: int = EPOCHS) -> None:
+def train(
+    folder: Path, data: MixData, *callbacks: Callback, every: int = 0, epochs: int = 3, **options: Any
+) -> None:
     """Train in a folder as the CLI does, from the newest checkpoint that lies there."""
     checkpoint = newest_checkpoint(folder)
     step = read_checkpoint(checkpoint)["global_step"] if checkpoint else None
@@ -90,6 +92,7 @@ def train(folder: Path, data: MixData, *callbacks: Callback, every: int = 0, epo
             plugins=[CheckpointFiles()],
             logger=RunLog(folder, resume=step),
             callbacks=[*callbacks, keep, StopOnSignal(folder / "last.ckpt")],
+            **options,
         )
         trainer.fit(small_task(), datamodule=data, ckpt_path=checkpoint)
 
@@ -99,6 +102,7 @@ class Signal(Callback):
 
     def __init__(self, step: int, number: int, *, group: bool = False, validating: bool = False) -> None:
         self.step, self.number, self.group, self.validating = step, number, group, validating
+        self.sent = False
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
         if not self.validating and trainer.global_step == self.step:
@@ -109,6 +113,7 @@ class Signal(Callback):
             self._send()
 
     def _send(self) -> None:
+        self.sent = True
         os.killpg(0, self.number) if self.group else os.kill(os.getpid(), self.number)
 
 
@@ -150,6 +155,22 @@ def code_of(child: int, limit: float = 120.0) -> int:
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     raise TimeoutError(f"the child took longer than {limit} s")
+
+
+def on_two_ranks(work: Callable[[int], object]) -> list[int]:
+    """Run `work(rank)` in two processes that Lightning takes for those of `torchrun`; return exit codes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def one(rank: int) -> object:
+        os.environ |= {"TORCHELASTIC_RUN_ID": "x", "RANK": str(rank), "LOCAL_RANK": str(rank)}
+        os.environ |= {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0"}
+        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        return work(rank)
+
+    children = [start(lambda rank=rank: one(rank)) for rank in range(2)]  # type: ignore[misc]
+    return [code_of(child) for child in children]
 
 
 def state_of(folder: Path) -> dict[str, Any]:

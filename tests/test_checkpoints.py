@@ -1,9 +1,14 @@
 """Checkpoints: whole or not there, the newest that loads, and never code."""
 
 import errno
+import itertools
 import logging
 import os
 import random
+import shutil
+import signal
+import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +17,7 @@ import torch
 
 from depthmix.checkpoints import CheckpointFiles, newest_checkpoint
 from depthmix.errors import ConfigError, StorageError
+from tests.small_run import code_of, start
 
 FILES = CheckpointFiles()
 
@@ -133,6 +139,46 @@ def test_a_flipped_bit_is_named_or_changes_nothing(tmp_path: Path):
             assert loaded["global_step"] == 1
             assert torch.equal(loaded["weights"], torch.arange(1000))
     assert named > 300
+
+
+def save_for_ever(folder: Path, elsewhere: Path) -> None:
+    os.environ["TMPDIR"] = str(elsewhere)
+    tempfile.tempdir = None  # so that it is read again
+    weights = torch.randn(1 << 19)
+    for step in itertools.count(1):
+        FILES.save_checkpoint(content(step) | {"weights": weights}, folder / "last.ckpt")
+        (folder / "said").write_text(str(step))
+
+
+def destroyed_by_kills(folder: Path, kills: int) -> int:
+    """Kill a process that saves, again and again; count the finished checkpoints that are gone."""
+    elsewhere, draw = Path("/dev/shm"), random.Random(kills)
+    if not elsewhere.is_dir() or elsewhere.stat().st_dev == folder.stat().st_dev:
+        pytest.skip("there is no second file system")
+    destroyed = 0
+    for number in range(kills):
+        run = folder / str(number)
+        run.mkdir()
+        child = start(lambda run=run: save_for_ever(run, elsewhere))  # type: ignore[misc]
+        while not (run / "said").exists():
+            time.sleep(0.001)
+        time.sleep(draw.uniform(0, 0.05))
+        os.kill(child, signal.SIGKILL)
+        assert code_of(child) == -signal.SIGKILL
+        said = int((run / "said").read_text() or 0)
+        newest = newest_checkpoint(run)
+        destroyed += newest != run / "last.ckpt" or FILES.load_checkpoint(newest)["global_step"] < said
+        shutil.rmtree(run)
+    return destroyed
+
+
+def test_a_kill_while_saving_destroys_nothing(tmp_path: Path):
+    assert destroyed_by_kills(tmp_path, 10) == 0
+
+
+@pytest.mark.slow
+def test_two_hundred_kills_while_saving_destroy_nothing(tmp_path: Path):
+    assert destroyed_by_kills(tmp_path, 200) == 0
 
 
 class Canary:

@@ -1,6 +1,7 @@
 """Training sees the same pixels in the same order, whatever the workers, the ranks and the interruptions."""
 
 import hashlib
+import shutil
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, fields
@@ -276,6 +277,39 @@ def test_every_change_of_the_order_is_named(root: Path, options: dict[str, int])
     (name,) = options
     with pytest.raises(ConfigError, match=rf"samples: {name} was \d+, is {options[name]};"):
         mixed(root, **options).train_dataloader().load_state_dict(state)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            {"augment": AugmentOptions(12, 20, mirror=0.0)},
+            "mirror was 0.5, is 0.0, augment.width was 16",
+        ),
+        (
+            {"sources": {"web": SourceSpec(2.0), "kitti": SourceSpec()}},
+            "planes was [0-9a-f]{64}, is None",
+        ),
+        ({"temperature": 0.5}, r"weights.kitti was 1.0, is 2.0, weights.planes was 0.5, is [\d.]+"),
+        ({"least": {"HIGH": 1}}, "least was None, is"),
+    ],
+)
+def test_a_training_is_not_gone_on_with_under_another_mix(root: Path, options: dict, said: str) -> None:
+    state = mixed(root).state_dict()
+    mixed(root, workers=3, val_limit=1).load_state_dict(state)  # what changes no sample is allowed
+    with pytest.raises(ConfigError, match=said):
+        mixed(root, **options).load_state_dict(state)
+
+
+def test_a_set_that_was_prepared_in_another_way_is_noticed(root: Path, tmp_path: Path) -> None:
+    for source in KINDS:
+        shutil.copytree(root / source, tmp_path / source)
+    state = mixed(root).state_dict()
+    mixed(tmp_path).load_state_dict(state)  # moved
+    shutil.rmtree(tmp_path / "web")
+    write_set(tmp_path / "web", "web", [(20, 24)] * 9)  # of the same raw files, in another size
+    with pytest.raises(ConfigError, match=r"samples: data\.web was [0-9a-f]{64}, is [0-9a-f]{64};"):
+        mixed(tmp_path).load_state_dict(state)
 
 
 def test_the_state_of_another_loader_is_refused(root: Path) -> None:

@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressB
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 import depthmix.losses
 import depthmix.models  # noqa: F401  (imported so that short names of losses and networks resolve)
@@ -44,7 +45,7 @@ def run(arguments: Sequence[str]) -> int:
     _quieten()
     os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)  # no checkpoint runs code, whatever a shell says
     try:
-        cli = MixCli(
+        MixCli(
             DepthTask,
             MixData,
             args=arguments,
@@ -56,10 +57,10 @@ def run(arguments: Sequence[str]) -> int:
     except Stopped as stopped:
         _say(f"depthmix: stopped by a signal; saved {stopped.checkpoint}; go on with --ckpt_path last")
         return EXIT_CODE
+    except SIGTERMException:  # by Lightning, where nothing is to be saved; it would exit with 0
+        return EXIT_CODE
     except OSError as error:
         raise StorageError(error.strerror or str(error), file=error.filename) from error
-    if cli.trainer.received_sigterm:  # by Lightning, where nothing is to be saved
-        return EXIT_CODE
     return 0
 
 

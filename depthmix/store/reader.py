@@ -15,7 +15,7 @@ from depthmix.errors import BadSample, CorruptShard
 from depthmix.sample import LabelKind, Quality, Sample
 from depthmix.store.codec import FIELDS, CodecOptions, decode_fields
 from depthmix.store.gate import REBUILD, Shard, read_root, read_shard
-from depthmix.store.record import open_plain, storage_errors
+from depthmix.store.record import open_plain, pack_record, proof_of, storage_errors
 from depthmix.store.remote import RangeCache, RemoteFolder, cache_folder, is_url
 from depthmix.store.shard import ShardIndex
 
@@ -104,6 +104,11 @@ class ShardSet:
             raise CorruptShard(
                 error.reason, file=shard.path, sample=name, field=error.field, hint=REBUILD
             ) from error
+
+    @cached_property
+    def root_hash(self) -> str:
+        """The proof that `index.json` begins with: it covers shards, card and options."""
+        return proof_of(pack_record(self.info, indent=1))
 
     @property
     def card(self) -> dict[str, Any]:

@@ -1,6 +1,9 @@
 """`depthmix fit | validate | test`: what Lightning or a constructor refuses is one line, too."""
 
 import csv
+import json
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,8 @@ from lightning.pytorch.callbacks import Callback
 from depthmix.cli import main
 from depthmix.trained import read_checkpoint
 from tests.cli.test_check import config, put, sets
+from tests.small_run import in_child
+from tests.test_stop import write_scontrol
 
 __all__ = ["sets"]
 
@@ -152,3 +157,45 @@ class Heard(Callback):
 def test_callbacks_of_the_configuration_stay(run):
     assert again(run, "--trainer.callbacks+=tests.cli.test_training.Heard") == 0
     assert Heard.steps == 4
+
+
+def signalled(run: Path, number: int) -> int:
+    """Train two epochs of two steps anew, with a signal in the third step, and return the exit code."""
+    callback = {"class_path": "tests.small_run.Signal", "init_args": {"step": 2, "number": int(number)}}
+    return in_child(lambda: again(run, f"--trainer.callbacks+={json.dumps(callback)}"))
+
+
+def test_a_command_that_is_told_to_stop_saves_says_so_and_exits_with_143(run, capfd):
+    assert signalled(run, signal.SIGTERM) == 143
+    assert (
+        f"stopped by a signal; saved {run / 'last.ckpt'}; go on with --ckpt_path last"
+        in capfd.readouterr().err
+    )
+    assert read_checkpoint(run / "last.ckpt")["global_step"] == 3
+    assert again(run, "--ckpt_path", "last") == 0
+    assert steps(run) == ["1", "2", "3", "4"]
+
+
+def test_lightning_does_not_requeue_a_second_time(run, monkeypatch):
+    calls = write_scontrol(run.parent / "bin", 0)
+    monkeypatch.setenv("PATH", str(run.parent / "bin"), prepend=os.pathsep)
+    slurm = {
+        "JOB_ID": "4711",
+        "JOB_NAME": "train",
+        "NTASKS": "1",
+        "PROCID": "0",
+        "LOCALID": "0",
+        "NODEID": "0",
+    }
+    for name, value in slurm.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    assert signalled(run, signal.SIGUSR1) == 143
+    assert calls.read_text() == "requeue 4711\n"
+    assert read_checkpoint(run / "last.ckpt")["global_step"] == 3
+    assert not list(run.glob("hpc*"))
+
+
+def test_without_checkpoints_the_exit_code_still_tells(run):
+    callback = {"class_path": "tests.small_run.Signal", "init_args": {"step": 2, "number": 15}}
+    more = [f"--trainer.callbacks+={json.dumps(callback)}", "--trainer.enable_checkpointing", "false"]
+    assert in_child(lambda: again(run, *more)) == 143

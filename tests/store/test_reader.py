@@ -85,6 +85,10 @@ def test_card_and_record_are_there(root, source):
     assert shards.info["schema"] == 3
 
 
+def test_the_root_hash_is_the_proof_of_the_record(root):
+    assert ShardSet(root).root_hash == json.loads((root / "index.json").read_text())["proof"]
+
+
 def test_a_set_is_pickled_without_open_files_and_small(root):
     shards = ShardSet(root)
     expected = contents(shards[4])
