@@ -63,7 +63,7 @@ class StepGuard:
         """Tell whether all that the step is made of is finite; all ranks get the same answer.
 
         Args:
-            gradients: those of the parameters.
+            gradients: those of the parameters; none where a scaler of half precision looks after them.
             step: the number of the step.
             main: whether this rank writes the samples down.
 
@@ -72,10 +72,11 @@ class StepGuard:
             StorageError: the samples cannot be written down.
         """
         seen, self._seen = self._seen, []
-        # The largest entry: a sum of squares may overflow where every gradient is finite.
-        largest = nn.utils.get_total_norm(list(gradients), norm_type=math.inf)
-        flags = [largest.isfinite(), *(one.value.finite.to(largest.device) for one in seen)]
-        finite = torch.stack(flags).all().float()
+        flags = [one.value.finite for one in seen]
+        if found := list(gradients):
+            # The largest entry: a sum of squares may overflow where every gradient is finite.
+            flags.append(nn.utils.get_total_norm(found, norm_type=math.inf).isfinite())
+        finite = torch.stack(flags or [torch.tensor(True)]).all().float()
         if world_size() > 1:
             dist.all_reduce(finite, op=dist.ReduceOp.MIN)
         if bool(finite):  # the only look at the device

@@ -90,10 +90,11 @@ class TrainingFigures(Metric):
             return {name: getattr(self, name).clone() for name in self._defaults}
 
     def go_on(self, sums: Mapping[str, Tensor]) -> None:
-        """Add to what `whole` gave; on one rank only."""
-        self._update_count = 1  # so that `update_called` is true
-        for name, value in sums.items():
-            getattr(self, name).copy_(value)
+        """Add to what `whole` gave, unless it is of other terms or sources; on one rank only."""
+        if all(getattr(self, name).shape == value.shape for name, value in sums.items()):
+            self._update_count = 1  # so that `update_called` is true
+            for name, value in sums.items():
+                getattr(self, name).copy_(value)
 
 
 class FigureWriter(Callback):

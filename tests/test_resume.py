@@ -54,13 +54,20 @@ def test_a_kill_behind_the_checkpoint_or_in_a_validation_changes_no_bit(
     assert not differences(state_of(unbroken), killed_and_gone_on(tmp_path, mixed(root), killer, every=0))
 
 
+@pytest.fixture(scope="module")
+def sixty_steps(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("sixty")
+    assert in_child(lambda: train(folder, mixed(root), every=1, epochs=6)) == 0
+    return state_of(folder)
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("step", range(60))
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_kill_at_any_step_changes_no_bit(tmp_path: Path, root: Path, workers: int):
+def test_a_kill_at_any_step_changes_no_bit(
+    tmp_path: Path, root: Path, sixty_steps: dict[str, Any], workers: int, step: int
+):
     data = mixed(root, workers=workers)
-    assert in_child(lambda: train(tmp_path / "whole", mixed(root), every=1, epochs=6)) == 0
-    whole = state_of(tmp_path / "whole")
-    for step in range(60):
-        killer = Signal(step, signal.SIGKILL)
-        found = killed_and_gone_on(tmp_path / str(step), data, killer, epochs=6)
-        assert not differences(whole, found), step
+    assert not differences(
+        sixty_steps, killed_and_gone_on(tmp_path, data, Signal(step, signal.SIGKILL), epochs=6)
+    )

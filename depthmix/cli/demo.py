@@ -128,7 +128,8 @@ def _write_config(
 def _training(*arguments: str) -> None:
     from depthmix.cli.training import run as train
 
-    train(arguments)
+    if code := train(arguments):  # stopped by a signal
+        raise SystemExit(code)
 
 
 def _predict(folder: Path, run_folder: Path) -> Path:

@@ -138,10 +138,10 @@ class MixCli(LightningCLI):
         return super().instantiate_trainer(**kwargs)
 
     def _run_log(self, folder: str) -> RunLog:
-        checkpoint = Path(self._get(self.config_init, "ckpt_path") or "")
-        if checkpoint.resolve().parent != Path(folder).resolve():
+        checkpoint = self._get(self.config_init, "ckpt_path")
+        if checkpoint is None or Path(checkpoint).resolve().parent != Path(folder).resolve():
             return RunLog(folder)
-        return RunLog(folder, resume=read_checkpoint(checkpoint)["global_step"])
+        return RunLog(folder, resume=read_checkpoint(Path(checkpoint))["global_step"])
 
 
 def _saving(folder: str) -> list[Callback]:
@@ -206,7 +206,10 @@ def _checkpoint(command: str, config: Any) -> str | None:
             raise ConfigError("no checkpoint given", field="--ckpt_path", hint=hint)
         return None
     if named != "last":
-        read_checkpoint(Path(named))
+        content = read_checkpoint(Path(named))
+        if command == "fit" and "optimizer_states" not in content:
+            reason = "holds weights, but not the state of a training to go on with"
+            raise ConfigError(reason, file=named, field="--ckpt_path", hint="give last.ckpt of a run folder")
         return str(named)
     found = newest_checkpoint(folder)
     if found is None and command != "fit":

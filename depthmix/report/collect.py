@@ -162,7 +162,8 @@ def _metrics(facts: RunFacts) -> None:
     skipped = facts.curves.get("train/skipped")
     if skipped and skipped.values[-1]:
         facts.problems.append(
-            f"{skipped.values[-1]:.0f} training steps had no finite gradient and were skipped"
+            f"{skipped.values[-1]:.0f} training steps had no finite gradient and were skipped; "
+            "skipped.jsonl names their samples"
         )
     for name, curve in facts.curves.items():
         if curve.gaps:

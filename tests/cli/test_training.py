@@ -145,6 +145,24 @@ def test_no_option_lets_a_checkpoint_run_code(run, capsys):
     assert "weights_only" in capsys.readouterr().err
 
 
+def test_a_training_on_other_sources_is_refused_in_one_line(run, capsys):
+    values = yaml.safe_load((run.parent / "mix.yaml").read_text())
+    del values["data"]["sources"]["web"]
+    (run.parent / "mix.yaml").write_text(yaml.safe_dump(values))
+    assert again(run, "--ckpt_path", "last") == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "data: the checkpoint was trained on another order of samples: data.web was" in said
+
+
+def test_weights_alone_are_not_gone_on_from(run, capsys):
+    content = read_checkpoint(run / "last.ckpt")
+    torch.save({"global_step": 2, "state_dict": content["state_dict"]}, run / "weights.ckpt")
+    assert again(run, "--ckpt_path", str(run / "weights.ckpt")) == 2
+    assert (
+        "weights.ckpt: --ckpt_path: holds weights, but not the state of a training" in capsys.readouterr().err
+    )
+
+
 class Heard(Callback):
     """Notes that it was asked."""
 

@@ -97,7 +97,8 @@ def test_a_set_that_is_gone_or_damaged_is_a_problem(run, data_root, tmp_path):
 
 def test_skipped_training_steps_are_a_problem(run, data_root):
     (run / "metrics.csv").write_text("step,train/skipped\n1,0\n2,3.0\n")
-    assert "3 training steps had no finite gradient and were skipped" in collect(run, data_root).problems
+    said = "3 training steps had no finite gradient and were skipped; skipped.jsonl names their samples"
+    assert said in collect(run, data_root).problems
 
 
 def test_curves_keep_what_is_not_finite_as_a_gap_and_leave_empty_cells_out(tmp_path):
