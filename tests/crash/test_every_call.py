@@ -72,8 +72,8 @@ def test_killed_at_any_call_a_run_loses_nothing_and_the_next_ends_in_the_same_by
 
 
 def of_each_kind(places: list[Call]) -> list[Call]:
-    """Return one call of each kind, the last; the default suite tries these alone."""
-    return list({call.kind: call for call in places}.values())
+    """Return the first call of each kind; the default suite tries these alone."""
+    return list({call.kind: call for call in reversed(places)}.values())
 
 
 def kill_replacing_runs(
