@@ -66,14 +66,15 @@ def test_no_limit_of_time_is_too_large_and_none_is_negative(raw, tmp_path):
         prepare(TinySource(raw), tmp_path / "out", time_limit_s=-1)
 
 
-@pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize(
-    ("trouble", "raised"),
+    ("workers", "trouble", "raised"),
     [
-        ("exit", "SystemExit(0)"),
-        ("end", "StopIteration()"),
-        ("close", "GeneratorExit()"),
-        ("panic", "BaseException('a decoder panics')"),
+        (0, "exit", "SystemExit(0)"),
+        (1, "exit", "SystemExit(0)"),
+        (0, "end", "StopIteration()"),
+        (1, "end", "StopIteration()"),
+        (0, "close", "GeneratorExit()"),
+        (0, "panic", "BaseException('a decoder panics')"),
     ],
 )
 def test_a_source_that_would_end_the_run_without_a_word_is_named(raw, tmp_path, workers, trouble, raised):
