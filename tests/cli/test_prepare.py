@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from depthmix.cli import main
+from depthmix.cli.prepare import summary
 from depthmix.errors import ConfigError
 from depthmix.mixture import MixturePlan
+from depthmix.prepare import PrepareReport
+from depthmix.store import Skipped
 from tests.data.middlebury import make as middlebury
 
 
@@ -101,3 +104,20 @@ def test_a_file_of_options_is_checked_at_its_lines(raw, tmp_path, capsys, text, 
     if text is not None:
         file.write_text(text)
     assert said in refused(raw, tmp_path / "out", capsys, "--options", str(file))
+
+
+def test_the_summary_counts_bad_samples_by_reason():
+    skipped = [Skipped("007", "007.png", "valid: 0 of 9 pixels"), Skipped("012", "", "valid: 0 of 6 pixels")]
+    assert summary("kitti", PrepareReport(40, skipped, 3_000_000, 1.5, missing=2)).splitlines() == [
+        "kitti: 40 samples, 2 skipped, 3.0 MB in 1.5 s",
+        "  2 shards are other jobs' work; the last job closes the set",
+        "  source and number of bad samples, reason",
+        "  kitti       2  valid: 0 of 9 pixels, first 007",
+        "  quarantine.jsonl lists them all",
+    ]
+
+
+def test_a_time_limit_is_passed_on(raw, tmp_path, capsys):
+    assert "time_limit_s: must be positive, got 0.0" in refused(
+        raw, tmp_path / "out", capsys, "--time-limit", "0"
+    )
