@@ -118,6 +118,6 @@ def test_the_summary_counts_bad_samples_by_reason():
 
 
 def test_a_time_limit_is_passed_on(raw, tmp_path, capsys):
-    assert "time_limit_s: must be positive, got 0.0" in refused(
-        raw, tmp_path / "out", capsys, "--time-limit", "0"
-    )
+    command = ["prepare", "MiddleburyStereo", str(raw), str(tmp_path / "out"), "--time-limit", "0"]
+    assert main(command) == 2
+    assert "time_limit_s: must be positive, got 0.0" in capsys.readouterr().err
