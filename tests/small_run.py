@@ -50,7 +50,7 @@ class TwoLayers(nn.Module):
 def write_sets(root: Path) -> Path:
     for source, count in SIZES.items():
         write_set(root / source, source, [(18 + number % 2, 18) for number in range(count)])
-    write_set(root / "rooms", "kitti", [(16, 16)] * 3)
+    write_set(root / "rooms", "kitti", [(16, 16)] * 6)  # two batches
     return root
 
 
@@ -98,10 +98,10 @@ def train(
 
 
 class Signal(Callback):
-    """Send a signal to this process, or to all of its group, as a step or the validation behind it begins."""
+    """Send a signal to this process, as a step or the validation behind it begins."""
 
-    def __init__(self, step: int, number: int, *, group: bool = False, validating: bool = False) -> None:
-        self.step, self.number, self.group, self.validating = step, number, group, validating
+    def __init__(self, step: int, number: int, *, validating: bool = False) -> None:
+        self.step, self.number, self.validating = step, number, validating
         self.sent = False
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
@@ -114,7 +114,7 @@ class Signal(Callback):
 
     def _send(self) -> None:
         self.sent = True
-        os.killpg(0, self.number) if self.group else os.kill(os.getpid(), self.number)
+        os.kill(os.getpid(), self.number)
 
 
 def in_child(work: Callable[[], object]) -> int:

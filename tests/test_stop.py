@@ -26,6 +26,25 @@ from tests.small_run import (
 )
 
 
+class Steps(Callback):
+    """Writes down how many steps were begun."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "steps"
+
+    def on_train_batch_start(self, *_: object) -> None:
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        with self.file.open("a") as file:
+            file.write(".")
+
+
+def wait_for(file: Path) -> None:
+    end = time.monotonic() + 120
+    while not file.exists():
+        assert time.monotonic() < end, "the child never began"
+        time.sleep(0.002)
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_sets(tmp_path_factory.mktemp("sets"))
@@ -56,7 +75,10 @@ def test_the_step_under_way_is_saved_and_nothing_else_is_lost(
 def test_a_signal_to_all_processes_of_the_job_leaves_the_workers_alone(
     tmp_path: Path, root: Path, unbroken: Path
 ):
-    assert stopped(tmp_path, root, Signal(13, signal.SIGTERM, group=True), workers=2) == 14
+    child = start(lambda: train(tmp_path, mixed(root, workers=2), Steps(tmp_path)))
+    wait_for(tmp_path / "steps")
+    os.killpg(child, signal.SIGTERM)
+    assert code_of(child) == 143
     assert in_child(lambda: train(tmp_path, mixed(root, workers=2))) == 0
     assert not differences(state_of(unbroken), state_of(tmp_path))
 
@@ -97,7 +119,8 @@ def test_a_validation_that_is_cut_short_costs_no_step(tmp_path: Path, root: Path
     whole, found = state_of(unbroken), state_of(tmp_path)
     logs = [state.pop("metrics.csv").splitlines() for state in (whole, found)]
     assert not differences(whole, found)
-    assert len(set(logs[0]) - set(logs[1])) == 1  # the row of that validation
+    assert len(set(logs[0]) - set(logs[1])) == 1  # the row of that validation is missing
+    assert set(logs[1]) < set(logs[0])  # and there is none of half a validation
 
 
 def write_scontrol(folder: Path, code: int) -> Path:
@@ -144,26 +167,13 @@ def test_a_queue_that_refuses_is_said(
     assert "scontrol requeue: no such job" in caplog.text
 
 
-class Steps(Callback):
-    """Writes down how many steps were begun."""
-
-    def __init__(self, folder: Path) -> None:
-        self.file = folder / "steps"
-
-    def on_train_batch_start(self, *_: object) -> None:
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        with self.file.open("a") as file:
-            file.write(".")
-
-
 def check_at_instants(root: Path, folder: Path, instants: list[float], workers: int) -> None:
     """Send SIGTERM so many seconds after the first step has begun."""
     for count, instant in enumerate(instants):
         run = folder / str(count)
         data = mixed(root, workers=workers)
         child = start(lambda run=run, data=data: train(run, data, Steps(run), epochs=100))  # type: ignore[misc]
-        while not (run / "steps").exists():
-            time.sleep(0.002)
+        wait_for(run / "steps")
         time.sleep(instant)
         os.kill(child, signal.SIGTERM)
         assert code_of(child) == 143
