@@ -19,7 +19,7 @@ __all__ = ["Trained", "load_trained", "neutral_camera", "predict_batch", "read_c
 
 # What the archive and torch's unpickler raise on damaged bytes besides an error of their own.
 _DAMAGE = (
-    *(BadZipFile, zlib.error, EOFError, OSError),
+    *(BadZipFile, MemoryError, zlib.error, EOFError, OSError),
     *(RuntimeError, LookupError, ValueError, TypeError, AttributeError),
 )
 
@@ -71,19 +71,22 @@ def load_trained(path: str | Path, *, trust: bool = False) -> Trained:
         raise ConfigError(reason, file=path, hint="use the depthmix version that wrote it")
     net = _build(path, facts.get("net"), trust)
     try:
-        net.load_state_dict({k[4:]: v for k, v in weights.items() if k.startswith("net.")})
-    except RuntimeError as error:
+        net.load_state_dict({k[4:]: v for k, v in weights.items() if str(k).startswith("net.")})
+    except (AttributeError, RuntimeError, TypeError) as error:
         reason = f"weights do not fit {type(net).__name__}: {str(error).splitlines()[-1].strip()}"
         raise ConfigError(reason, file=path, field="state_dict") from error
-    return Trained(
-        net=net.eval(),
-        focal_canonical=float(facts["focal_canonical"]),
-        metric=bool(facts["metric"]),
-        height=int(facts["height"]),
-        width=int(facts["width"]),
-        sources=dict(facts["sources"]),
-        heads=tuple(facts.get("heads", ())),
-    )
+    try:
+        return Trained(
+            net=net.eval(),
+            focal_canonical=float(facts["focal_canonical"]),
+            metric=bool(facts["metric"]),
+            height=int(facts["height"]),
+            width=int(facts["width"]),
+            sources=dict(facts["sources"]),
+            heads=tuple(facts.get("heads", ())),
+        )
+    except (KeyError, OverflowError, RuntimeError, TypeError, ValueError) as error:
+        raise ConfigError(f"its facts are none: {error!r}"[:200], file=path, field="depthmix") from error
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -97,6 +100,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         if not is_zipfile(path):
             raise ConfigError("is no torch checkpoint, or is cut short", file=path)
+        _check_stored(path)
         with ZipFile(path) as archive:
             damaged = archive.testzip()  # torch writes checksums, but does not look at them
         if damaged is not None:
@@ -128,6 +132,23 @@ def neutral_camera(height: int, width: int, focal_canonical: float) -> Float[Ten
     return torch.tensor([focal_canonical, focal_canonical, (width - 1) / 2, (height - 1) / 2])
 
 
+def _check_stored(path: Path) -> None:
+    """Refuse what unpacks to more than the file holds: torch stores its archives without compression.
+
+    Raises:
+        ConfigError: it does, or it is no archive.
+    """
+    try:
+        with ZipFile(path) as archive:
+            members = archive.infolist()
+    except (BadZipFile, OSError, ValueError) as error:
+        raise ConfigError(f"is no torch checkpoint: {error}", file=path) from error
+    unpacked, size = sum(member.file_size for member in members), path.stat().st_size
+    if unpacked > size:
+        reason = f"unpacks to {unpacked} bytes from a file of {size}, which no checkpoint does"
+        raise ConfigError(reason, file=path, hint="it is damaged, or made to fill your memory")
+
+
 def _build(path: Path, spec: Any, trust: bool) -> nn.Module:
     if not isinstance(spec, dict) or not isinstance(spec.get("class_path"), str):
         reason = "does not say how its network is built"
@@ -143,5 +164,5 @@ def _build(path: Path, spec: Any, trust: bool) -> nn.Module:
         if not (isinstance(found, type) and issubclass(found, nn.Module)):
             raise ConfigError(f"{class_path} is no torch module", file=path, field="net")
         return found(**(spec.get("init_args") or {}))
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
+    except (ImportError, AttributeError, MemoryError, RuntimeError, TypeError, ValueError) as error:
         raise ConfigError(f"cannot build {class_path}: {error}", file=path, field="net") from error

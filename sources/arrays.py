@@ -1,5 +1,6 @@
 """Read arrays out of containers whose bytes are not trusted: NPZ, HDF5, headless dumps."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,9 +16,20 @@ from depthmix.sources.files import DAMAGED, MAX_PIXELS, file_size, read_bytes, r
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["MAX_ITEMS", "read_floats", "read_hdf5", "read_hdf5_slice", "read_npz", "read_points"]
+__all__ = [
+    "MAX_ITEMS",
+    "check_dataset",
+    "read_floats",
+    "read_hdf5",
+    "read_hdf5_slice",
+    "read_npz",
+    "read_points",
+]
 
 MAX_ITEMS: Final = 4 * MAX_PIXELS
+# What HDF5 and h5py bring along: deflate, shuffle, fletcher32, szip, nbit, scale and offset, lzf.
+_FILTERS: Final = (1, 2, 3, 4, 5, 6, 32000)
+_MAX_CHUNK: Final = 256 << 20
 _MOST_PACKED: Final = 1032  # bytes out of one: zlib's limit, and no filter of HDF5 beats it
 
 
@@ -142,9 +154,36 @@ def _dataset(file: str | Path, name: str) -> "Iterator[h5py.Dataset]":
             if isinstance(link.get(part, getlink=True), (h5py.ExternalLink, h5py.SoftLink)):
                 raise BadSource(f"{name} is a link to somewhere else", file=file)
             link = link[part]
-        if not isinstance(link, h5py.Dataset) or link.external or link.is_virtual:
-            raise BadSource(f"{name} is no dataset of this file", file=file)
+        check_dataset(link, name, file)
+        if link.dtype.kind not in "biuf":
+            raise BadSource(f"{name} must hold numbers, got {link.dtype}", file=file)
         yield link
+
+
+def check_dataset(found: object, name: str, file: str | Path) -> None:
+    """Refuse, before it is read, a dataset that is not in its own file or that HDF5 alone cannot unpack.
+
+    A dataset may name any file of this machine for its bytes, a filter whose library HDF5 then loads from a
+    folder of plug-ins, and pieces that are far larger than itself.
+
+    Raises:
+        BadSource: it is one of these.
+    """
+    import h5py
+
+    if not isinstance(found, h5py.Dataset) or found.external or found.is_virtual:
+        raise BadSource(f"{name} is no dataset of this file", file=file)
+    plist = found.id.get_create_plist()
+    filters = [plist.get_filter(number)[0] for number in range(plist.get_nfilters())]
+    if foreign := sorted(set(filters) - set(_FILTERS)):
+        hint = "write the data again without it, such as by h5repack -f NONE"
+        raise BadSource(f"{name} needs the HDF5 filter {foreign[0]}, a plug-in", file=file, hint=hint)
+    chunk = math.prod(found.chunks or ()) * found.dtype.itemsize
+    if chunk > _MAX_CHUNK:
+        reason = f"{name} lies in pieces of {chunk} bytes, more than {_MAX_CHUNK}"
+        raise BadSource(
+            reason, file=file, hint="write the data again in smaller pieces, such as by h5repack -l"
+        )
 
 
 def _check_stored(stated: int, name: str, file: str | Path) -> None:

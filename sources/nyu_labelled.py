@@ -9,7 +9,7 @@ import numpy as np
 
 from depthmix.errors import BadSource
 from depthmix.sample import Sample
-from depthmix.sources.arrays import read_hdf5_slice
+from depthmix.sources.arrays import check_dataset, read_hdf5_slice
 from depthmix.sources.encoding import measured
 from depthmix.sources.files import file_size, refusing
 from depthmix.sources.matlab import read_matlab
@@ -19,6 +19,7 @@ __all__ = ["NyuLabelled"]
 
 Split = Literal["train", "test", "all"]
 _MAX_LETTERS = 1_000
+_MAX_IMAGES = 100_000
 
 
 class NyuLabelled(NyuFrames):
@@ -130,8 +131,16 @@ def _read_scenes(file: Path) -> list[str]:
         # An external or soft link would let a stranger's file name any other file of this machine.
         if not isinstance(opened.get("scenes", getlink=True), h5py.HardLink):
             raise BadSource("holds no dataset 'scenes'", file=file, hint="use the published file")
-        texts = [opened[reference] for reference in np.ravel(opened["scenes"][()])]
-        if any(text.size > _MAX_LETTERS or text.external for text in texts):
+        scenes = opened["scenes"]
+        check_dataset(scenes, "scenes", file)
+        if scenes.dtype.kind != "O" or h5py.check_ref_dtype(scenes.dtype) is not h5py.Reference:
+            raise BadSource("is no list of names", file=file, field="scenes")
+        if scenes.size > _MAX_IMAGES:
+            raise BadSource(f"has {scenes.size} names", file=file, field="scenes")
+        texts = [opened[reference] for reference in np.ravel(scenes[()])]
+        for text in texts:
+            check_dataset(text, "a name in scenes", file)
+        if any(text.size > _MAX_LETTERS or text.dtype.kind != "u" for text in texts):
             raise BadSource("is no list of names", file=file, field="scenes")
         names = ["".join(chr(letter) for letter in np.ravel(text[()])) for text in texts]
     if not names or not all(name.isascii() and name.replace("_", "").isalnum() for name in names):

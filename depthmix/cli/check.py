@@ -6,7 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from depthmix.cli.schema import Document, Problem, call_problems, did_you_mean, read_document, resolve_class
+from depthmix.cli.schema import (
+    Document,
+    Problem,
+    call_problems,
+    did_you_mean,
+    import_named,
+    read_document,
+    resolve_class,
+)
 from depthmix.errors import ConfigError, DepthmixError
 
 if TYPE_CHECKING:
@@ -29,12 +37,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("config", help="YAML file, or the name of a shipped recipe")
     parser.add_argument("--data.root", dest="root", help="folder of the prepared sets, as given to fit")
+    parser.add_argument(
+        "--trust", action="store_true", help="import the classes outside of depthmix that it names"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Print one line per problem; exit code 1 if there is one."""
     file = recipe(options.config)
-    problems = config_problems(file, root=options.root)
+    problems = config_problems(file, root=options.root, trust=options.trust)
     for problem in problems:
         print(problem.located(file), file=sys.stderr)
     print(f"{len(problems)} problem{'' if len(problems) == 1 else 's'}")
@@ -56,18 +67,26 @@ def recipe(name: str) -> Path:
     return shipped[name]
 
 
-def config_problems(file: Path, *, partial: bool = False, root: str | None = None) -> list[Problem]:
+def config_problems(
+    file: Path, *, partial: bool = False, root: str | None = None, trust: bool = False
+) -> list[Problem]:
     """List all problems of a configuration, in the order of the file.
+
+    A configuration is code: it names classes, and training with it imports and runs them. Checking it runs
+    nothing but depthmix, unless its user trusts it.
 
     Args:
         file: the YAML file.
         partial: other files or options complete this one, so what it lacks is no problem, and whether its
             terms fit its sources is left to the run itself.
         root: folder of the prepared sets, instead of the one that the file names.
+        trust: import the classes outside of depthmix that it names, which runs their code.
     """
     document, problems = read_document(file)
     if document is None:
         return problems
+    if trust:
+        import_named(document.root)
     problems += [problem for problem in _shape(document, root) if not (partial and problem.missing)]
     if not problems and not partial:
         problems += _meaning(document, root)
@@ -165,7 +184,7 @@ def _network_problems(document: Document, terms: dict[str, "Term"]) -> list[Prob
     options = dict(document.values["model"])
     try:
         net = _build(options.pop("net"), nn.Module)
-    except (DepthmixError, TypeError, ValueError) as error:
+    except (DepthmixError, MemoryError, RuntimeError, TypeError, ValueError) as error:
         return [Problem(*document.place("model", "net"), "model.net", str(error))]
     try:
         DepthTask(net, **(options | {"terms": terms}))

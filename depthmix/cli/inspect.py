@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from depthmix.errors import ConfigError
+from depthmix.errors import ConfigError, visible
 
 if TYPE_CHECKING:
     from depthmix.audit import Audit
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps([audit.plain() for _, audit in audited], indent=1))
     else:
-        print("\n\n".join(_text(audit) for _, audit in audited))
+        print(visible("\n\n".join(_text(audit) for _, audit in audited), "\n"))
     if options.page:
         from depthmix.audit.page import write_page
 

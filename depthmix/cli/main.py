@@ -46,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         configuration cannot work, 130 when interrupted, 141 when nobody reads the output any more.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    _distrust_environment()
     try:
         if arguments and arguments[0] in TRAINING:
             return _train(arguments)
@@ -64,6 +65,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("depthmix: interrupted", file=sys.stderr)
         return 130
+
+
+def _distrust_environment() -> None:
+    """Close two doors by which a variable that someone else set runs code; workers inherit this."""
+    os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
+    os.environ["HDF5_PLUGIN_PRELOAD"] = "::"  # what HDF5 reads as: no plug-ins
 
 
 def _train(arguments: list[str]) -> int:

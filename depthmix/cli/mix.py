@@ -4,7 +4,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
-from depthmix.errors import ConfigError
+from depthmix.errors import ConfigError, visible
 
 if TYPE_CHECKING:
     from depthmix.data import MixData
@@ -43,14 +43,14 @@ def run(options: argparse.Namespace) -> int:
         )
         return 0
     print(f"{steps} steps of {data.batch_size} samples")
-    width = max(map(len, rows))
+    width = max(len(visible(name)) for name in rows)
     print(f"{'source':{width}}  quality  samples   share  drawn      epochs  each sample comes")
     for name, row in rows.items():
         counts = f"{row['samples']:<8} {row['share']:6.1%}  {row['drawn']:<9}  {row['epochs']:6.2f}"
         times = _times(row["least_often"], row["most_often"])
-        print(f"{name:{width}}  {row['quality']:7}  {counts}  {times}")
+        print(f"{visible(name):{width}}  {row['quality']:7}  {counts}  {times}")
     for number, batch in enumerate(batches):
-        print(f"batch {number}: {', '.join(batch)}")
+        print(f"batch {number}: {visible(', '.join(batch))}")
     return 0
 
 

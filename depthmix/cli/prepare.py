@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from depthmix.errors import ConfigError
+from depthmix.errors import ConfigError, visible
 
 if TYPE_CHECKING:
     from depthmix.prepare import PrepareReport, Progress
@@ -101,7 +101,7 @@ def summary(name: str, report: "PrepareReport") -> str:
     if report.missing:
         lines.append(f"  {report.missing} shards are other jobs' work; the last job closes the set")
     if report.skipped:
-        lines += [f"  {line}" for line in reasons(name, report.skipped).splitlines()]
+        lines += [visible(f"  {line}") for line in reasons(name, report.skipped).splitlines()]
         lines.append("  quarantine.jsonl lists them all")
     return "\n".join(lines)
 
@@ -163,13 +163,13 @@ def _values_of_file(kind: "type[Source]", file: Path) -> dict[str, Any]:
     import yaml
 
     from depthmix.cli.schema import shape_problems
+    from depthmix.plain_yaml import parse_yaml, read_yaml_text
 
     try:
-        text = file.read_text(encoding="utf-8")
-        node, values = yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
+        node, values = parse_yaml(read_yaml_text(file))
     except OSError as error:
         raise ConfigError(error.strerror or str(error), file=file, field="--options") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"is no YAML: {reason}", file=file, field="--options") from error
     if not isinstance(node, yaml.MappingNode):
@@ -187,12 +187,12 @@ def _value(text: str, hint: object, field: str) -> object:
     import yaml
 
     from depthmix.cli.schema import shape_problems
+    from depthmix.plain_yaml import parse_yaml
 
     if hint is str:
         return text
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        value = yaml.safe_load(text)
+        node, value = parse_yaml(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"cannot be read as a value: {text!r}", field=field) from error
     if node is None:

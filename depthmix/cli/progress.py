@@ -16,6 +16,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from depthmix.errors import visible
+
 __all__ = ["Update", "bar"]
 
 
@@ -37,16 +39,16 @@ class _Rate(ProgressColumn):
 def bar(title: str) -> Iterator[Update]:
     """Show one bar on standard error while the block runs."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         _Rate(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
         # Unseen until there is something to show: no empty bar above an error, or where nothing was to do.
-        task = progress.add_task(f"{title:24}", total=None, note="", visible=False)
+        task = progress.add_task(f"{visible(title):24}", total=None, note="", visible=False)
 
         def update(done: int, total: int, note: str = "") -> None:
             progress.update(task, completed=done, total=total, note=note, visible=True)

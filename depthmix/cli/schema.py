@@ -2,8 +2,10 @@
 
 import dataclasses
 import inspect
+import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib import import_module
@@ -12,8 +14,20 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
-__all__ = ["Document", "Problem", "call_problems", "did_you_mean", "read_document", "resolve_class"]
+from depthmix.errors import visible
+from depthmix.plain_yaml import parse_yaml, read_yaml_text
 
+__all__ = [
+    "Document",
+    "Problem",
+    "call_problems",
+    "did_you_mean",
+    "import_named",
+    "read_document",
+    "resolve_class",
+]
+
+CLASS_KEYS = ("class_path", "loss", "net")  # whose value may be the dotted path of a class
 SCALARS: Mapping[type, tuple[str, ...]] = {
     bool: ("bool",),
     int: ("int",),
@@ -34,7 +48,8 @@ class Problem:
 
     def located(self, file: Path) -> str:
         """Write as `file:line:column: key: what`."""
-        return f"{file}:{self.line}:{self.column}: {self.where + ': ' if self.where else ''}{self.text}"
+        where = f"{self.where}: " if self.where else ""
+        return visible(f"{file}:{self.line}:{self.column}: {where}{self.text}", "\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +74,16 @@ class Document:
 def read_document(file: Path) -> tuple[Document | None, list[Problem]]:
     """Read a YAML mapping; syntax errors and repeated keys come back as problems."""
     try:
-        text = file.read_text(encoding="utf-8")
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
+        root, values = parse_yaml(read_yaml_text(file))
     except OSError as error:
         return None, [Problem(1, 1, "", f"cannot be read: {error.strerror}")]
-    except UnicodeDecodeError:
-        return None, [Problem(1, 1, "", "is not a UTF-8 text file")]
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
+    except ValueError as error:
+        return None, [Problem(1, 1, "", str(error))]
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        return None, [Problem(line, column, "", f"not valid YAML: {error.problem}")]
+        reason = " ".join(str(getattr(error, "problem", None) or error).split())
+        return None, [Problem(line, column, "", f"not valid YAML: {reason}")]
     if not isinstance(values, dict) or root is None:
         return None, [Problem(1, 1, "", "must be a mapping with the keys trainer, model and data")]
     return Document(file, root, values), list(_repeated(root, ""))
@@ -149,7 +163,10 @@ def _class_problems(node: yaml.Node, base: type, where: str) -> Iterator[Problem
             return
         path, options = pairs["class_path"][1], pairs.get("init_args", (None, None))[1]
     found = resolve_class(str(path.value), base)
-    if found is None:
+    if found is None and _is_foreign(str(path.value)):
+        text = f"{path.value!r} is no part of depthmix and was not imported: that would run its code"
+        yield _at(path, where, f"{text}; say --trust if you know where this configuration comes from")
+    elif found is None:
         names = sorted(known_classes(base))
         yield _at(
             path, where, f"no {base.__name__} is called {path.value!r}" + did_you_mean(path.value, names)
@@ -170,15 +187,41 @@ def known_classes(base: type) -> dict[str, type]:
 
 
 def resolve_class(path: str, base: type) -> type | None:
-    """Find a class by short name or dotted path; None where there is none or it is not a `base`."""
+    """Find a class by short name or dotted path; None where there is none or it is not a `base`.
+
+    Importing a module runs its code, and whoever wrote a configuration chose the name: only modules of
+    depthmix are imported here. Others are looked into if they are there already; see `import_named`.
+    """
     module, _, name = path.rpartition(".")
     if not module:
         return known_classes(base).get(name)
-    try:
-        found = getattr(import_module(module), name, None)
-    except ImportError:
-        return None
+    if module not in sys.modules and not _is_foreign(path):
+        with suppress(ImportError, ValueError):
+            import_module(module)
+    found = getattr(sys.modules.get(module), name, None)
     return found if isinstance(found, type) and issubclass(found, base) else None
+
+
+def import_named(root: yaml.Node) -> None:
+    """Import the modules of all classes that a configuration names, because its user trusts it."""
+    for key, value in _all_pairs(root):
+        if key.value in CLASS_KEYS and isinstance(value, yaml.ScalarNode) and _is_foreign(value.value):
+            with suppress(ImportError, ValueError):
+                import_module(value.value.rpartition(".")[0])
+
+
+def _is_foreign(path: str) -> bool:
+    module = path.rpartition(".")[0]
+    return bool(module) and module not in sys.modules and module.partition(".")[0] != "depthmix"
+
+
+def _all_pairs(node: yaml.Node) -> Iterator[tuple[yaml.Node, yaml.Node]]:
+    inside = node.value if isinstance(node, yaml.SequenceNode) else []
+    for key, value in _pairs(node):
+        yield key, value
+        inside = [*inside, value]
+    for child in inside:
+        yield from _all_pairs(child)
 
 
 def did_you_mean(name: str, known: "Mapping[str, object] | list[str] | tuple[str, ...]") -> str:

@@ -1,22 +1,25 @@
 """Read what a run left behind: whatever is missing or broken becomes a sentence, never an exception."""
 
 import csv
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import yaml
 
 from depthmix.errors import DepthmixError, StorageError
+from depthmix.plain_yaml import parse_yaml, read_yaml_text
 from depthmix.store import ShardSet
+from depthmix.store.record import read_plain
+from depthmix.store.strict_json import parse
 
 if TYPE_CHECKING:
     from depthmix.trained import Trained
 
 Found = TypeVar("Found")
+_MAX_RESULTS: Final = 16 << 20
 
 __all__ = ["Curve", "RunFacts", "SetFacts", "collect", "read_curves"]
 
@@ -145,9 +148,9 @@ def _config(facts: RunFacts) -> dict[str, Any]:
         facts.missing["config"] = "No config.yaml in the run folder: `depthmix fit --config …` writes it."
         return {}
     try:
-        facts.config_text = file.read_text(encoding="utf-8")
-        config = yaml.safe_load(facts.config_text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        facts.config_text = read_yaml_text(file)
+        config = parse_yaml(facts.config_text)[1]
+    except (OSError, ValueError, yaml.YAMLError) as error:
         facts.problems.append(f"{file}: cannot be read: {' '.join(str(error).split())}")
         return {}
     return config if isinstance(config, dict) else {}
@@ -179,12 +182,14 @@ def _results(facts: RunFacts) -> None:
         )
         return
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = parse(read_plain(file, most=_MAX_RESULTS))
         rows = found["rows"]
         if not all(isinstance(row, dict) and {"set", "alignment"} <= row.keys() for row in rows):
             raise ValueError("its rows lack set or alignment")
         facts.results = found
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except DepthmixError as error:
+        facts.problems.append(str(error))
+    except (ValueError, KeyError, TypeError) as error:
         facts.problems.append(f"{file}: not a record of an evaluation ({error!r})")
 
 

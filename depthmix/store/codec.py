@@ -1,5 +1,6 @@
 """Turn the fields of a sample into bytes and back; every loss of precision is stated here."""
 
+import math
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -35,8 +36,11 @@ __all__ = [
 FIELDS: Final = ("image", "target", "valid", "sky", "planes", "sigma", "pairs")
 STEPS: Final = 65534  # code 0 means "not valid", codes 1..65535 span the range in 65534 steps
 RANGE: Final = struct.Struct("<ff")  # smallest and largest valid value, in front of the codes
+FRAME: Final = struct.Struct("<BBBBIII")  # header of a Blosc frame: versions, flags, sizes
 PAIR_BYTES: Final = 20  # u1, v1, u2, v2 and the relation, 4 bytes each
-JPEG_FRAMES: Final = (0xC0, 0xC1, 0xC2)  # baseline, extended and progressive, all that libjpeg decodes
+JPEG_FRAME: Final = 0xC0  # baseline, all that we write; a progressive file can ask for any number of passes
+JPEG_SCAN: Final = b"\xff\xda"
+PNG_CHUNKS: Final = (b"IHDR", b"IDAT", b"IEND")
 JPEG_SKIPPED: Final = (0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0))  # tables, comments, application data
 
 Blob = bytes | memoryview
@@ -287,15 +291,28 @@ def _compress(values: np.ndarray) -> bytes:
 
 
 def _decompress(blob: Blob, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    wanted = math.prod(shape) * dtype.itemsize
+    _check_frame(blob, wanted, dtype.itemsize)
     values = np.empty(shape, dtype.newbyteorder("<"))
-    stated = struct.unpack_from("<I", blob, 4)[0] if len(blob) >= 16 else -1
-    if stated != values.nbytes or struct.unpack_from("<I", blob, 12)[0] != len(blob):
-        raise CorruptShard(f"must unpack to {values.nbytes} bytes, states {stated} in {len(blob)} bytes")
     try:
         _blosc().decompress(blob, values)
     except (RuntimeError, ValueError) as error:
         raise CorruptShard(f"does not unpack: {error}") from error
     return values.astype(dtype, copy=False)
+
+
+def _check_frame(blob: Blob, wanted: int, itemsize: int) -> None:
+    """Refuse frames that we do not write, before the decoder, which trusts them more, sees them."""
+    if len(blob) < FRAME.size:
+        raise CorruptShard(f"{len(blob)} bytes are too few for a frame")
+    version, _, flags, size, stated, block, packed = FRAME.unpack_from(blob)
+    if stated != wanted or packed != len(blob):
+        raise CorruptShard(f"must unpack to {wanted} bytes, states {stated} in {len(blob)} bytes")
+    # Nothing can pack better than 255 to 1, which is the limit of lz4.
+    if wanted > 256 * len(blob):
+        raise CorruptShard(f"{len(blob)} bytes cannot unpack to {wanted}")
+    if (version, flags >> 5, size) != (2, 1, itemsize) or not 0 < block <= max(wanted, 1):
+        raise CorruptShard("is no frame of Blosc 1 with lz4 inside")
 
 
 def _blosc() -> Any:  # numcodecs ships no types
@@ -307,9 +324,19 @@ def _blosc() -> Any:  # numcodecs ships no types
 
 
 def _png_size(blob: Blob) -> Size:
-    if len(blob) < 24 or bytes(blob[12:16]) != b"IHDR":
+    """Read height and width from the header of an 8-bit RGB PNG that holds pixels and nothing else."""
+    if len(blob) < 29 or bytes(blob[12:16]) != b"IHDR":
         raise CorruptShard("PNG has no header")
-    width, height = struct.unpack_from(">II", blob, 16)
+    width, height, bits, colour = struct.unpack_from(">IIBB", blob, 16)
+    if (bits, colour) != (8, 2):
+        raise CorruptShard(f"PNG must be 8-bit RGB, has {bits} bits and colour type {colour}")
+    place = 8
+    while place + 8 <= len(blob):
+        length, name = struct.unpack_from(">I4s", blob, place)
+        # Texts and profiles unpack to any size, and frames of an animation have sizes of their own.
+        if name not in PNG_CHUNKS:
+            raise CorruptShard(f"PNG holds a chunk {name!r}, which is neither header nor pixels")
+        place += 12 + length
     return height, width
 
 
@@ -318,7 +345,10 @@ def _jpeg_size(blob: Blob) -> Size:
     place = 2
     while place + 9 <= len(blob) and blob[place] == 0xFF:
         marker = blob[place + 1]
-        if marker in JPEG_FRAMES:
+        if marker == JPEG_FRAME:
+            # Inside a scan these two bytes never meet, so each one is a scan, and each scan is a pass.
+            if bytes(blob).count(JPEG_SCAN) > 1:
+                raise CorruptShard("JPEG has more than one scan")
             height, width = struct.unpack_from(">HH", blob, place + 5)
             return height, width
         if marker not in JPEG_SKIPPED:

@@ -147,3 +147,31 @@ def test_what_is_neither_file_nor_recipe_is_a_usage_mistake(capsys, name, said):
     assert main(["check", name]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
+
+
+FOREIGN = """
+from pathlib import Path
+from torch import nn
+from depthmix.models import LightDepthNet
+Path(__file__).with_name("ran").touch()
+class Net(LightDepthNet):
+    def __init__(self, widths: list[int]) -> None:
+        super().__init__(widths=tuple(widths), bottleneck=1)
+"""
+
+
+def test_a_class_of_another_package_is_imported_on_trust_only(tmp_path, sets, capsys, monkeypatch):
+    (tmp_path / "foreign_package.py").write_text(FOREIGN)
+    monkeypatch.syspath_prepend(tmp_path)
+    values = config(sets)
+    values["model"]["net"] = {"class_path": "foreign_package.Net", "init_args": {"widths": [8, 8]}}
+    code, ((place, text),) = checked(tmp_path, capsys, values)
+    assert (code, place) == (1, "class_path: foreign_package.Net")
+    assert "'foreign_package.Net' is no part of depthmix and was not imported" in text
+    assert "say --trust" in text
+    assert not (tmp_path / "ran").exists()
+    assert checked(tmp_path, capsys, values, "--trust") == (0, [])
+    assert (tmp_path / "ran").exists()
+    values["model"]["net"]["init_args"] = {"width": 3}
+    code, problems = checked(tmp_path, capsys, values, "--trust")
+    assert (code, len(problems)) == (1, 2)

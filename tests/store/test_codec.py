@@ -1,4 +1,5 @@
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -225,7 +226,7 @@ def test_a_gray_image_in_place_of_a_colour_one_is_refused():
     import cv2
 
     blob = cv2.imencode(".png", np.zeros((12, 16), np.uint8))[1].tobytes()
-    with pytest.raises(CorruptShard, match="PNG does not decode to a colour image"):
+    with pytest.raises(CorruptShard, match="PNG must be 8-bit RGB, has 8 bits and colour type 0"):
         codec.decode_image(blob, (12, 16), CodecOptions(image="png"))
 
 
@@ -240,3 +241,41 @@ def test_a_block_that_claims_to_unpack_to_gigabytes_is_refused_before_any_memory
 def test_unknown_options_are_refused(bad):
     with pytest.raises(ValueError, match="must be one of"):
         CodecOptions(**bad)
+
+
+@pytest.mark.parametrize("name", [b"zTXt", b"iCCP", b"acTL", b"tEXt"])
+def test_a_png_with_anything_but_pixels_is_refused(name):
+    import cv2
+
+    blob = cv2.imencode(".png", np.zeros((12, 16, 3), np.uint8))[1].tobytes()
+    data = name + b"a" * 5
+    chunk = (5).to_bytes(4, "big") + data + zlib.crc32(data).to_bytes(4, "big")
+    assert codec.decode_image(blob, (12, 16), CodecOptions(image="png")).shape == (12, 16, 3)
+    with pytest.raises(CorruptShard, match="which is neither header nor pixels"):
+        codec.decode_image(blob[:33] + chunk + blob[33:], (12, 16), CodecOptions(image="png"))
+
+
+def test_a_jpeg_of_many_passes_is_refused():
+    blob = codec.encode_image(np.zeros((12, 16, 3), np.uint8), CodecOptions())
+    start = blob.index(b"\xff\xda")
+    with pytest.raises(CorruptShard, match="JPEG has more than one scan"):
+        codec.decode_image(blob[:-2] + blob[start:], (12, 16), CodecOptions())
+    progressive = blob.replace(b"\xff\xc0", b"\xff\xc2", 1)
+    with pytest.raises(CorruptShard, match="JPEG states no size"):
+        codec.decode_image(progressive, (12, 16), CodecOptions())
+
+
+def test_a_frame_that_stands_for_more_than_it_can_hold_is_refused():
+    frame = struct.pack("<BBBBIII", 2, 1, 0x36, 4, 4 << 20, 4 << 20, 16)
+    with pytest.raises(CorruptShard, match="16 bytes cannot unpack to 4194304"):
+        codec.decode_plain(frame, (1024, 1024), np.dtype(np.float32))
+
+
+@pytest.mark.parametrize(("place", "value"), [(0, 3), (2, 0x96), (3, 8), (8, 0)])
+def test_a_frame_that_we_do_not_write_is_refused(place, value):
+    frame = bytearray(codec.encode_plain(np.arange(192, dtype=np.int32).reshape(12, 16)))
+    frame[place : place + 1] = bytes([value])
+    if place == 8:
+        frame[8:12] = b"\xff\xff\xff\xff"
+    with pytest.raises(CorruptShard, match="is no frame of Blosc 1 with lz4 inside"):
+        codec.decode_plain(bytes(frame), (12, 16), np.dtype(np.int32))
