@@ -20,7 +20,7 @@ _MAX_BYTES: Final = 256 << 20
 class Vouched:
     """Keep one line a shard in a file outside of all sets; used as a context.
 
-    A shard is vouched for as long as its size, its times, its inode, and what the record of the set states
+    A shard is vouched for as long as its size, its times, and what the record of the set states
     about it are those of then. What changes bytes without any of these, a decaying disk, is seen by hashing
     alone: the file serves one verification that was interrupted, and `finish` removes it.
 
@@ -107,4 +107,4 @@ def _name(path: Path) -> str:
 
 def _state(found: stat_result, entry: Mapping[str, Any]) -> list[Any]:
     times = [found.st_mtime_ns, found.st_ctime_ns]
-    return [found.st_size, *times, found.st_ino, entry["sha256"], entry["proof"]]
+    return [found.st_size, *times, entry["sha256"], entry["proof"]]

@@ -1,5 +1,6 @@
 """The command line: usage mistakes are one line, and light commands stay light."""
 
+import os
 import subprocess
 import sys
 
@@ -60,3 +61,11 @@ def test_only_the_chosen_command_is_imported():
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     found = {name for name in result.stdout.split() if name.startswith("depthmix.cli.")}
     assert found == {"depthmix.cli.main", "depthmix.cli.report"}
+
+
+def test_variables_by_which_others_run_code_are_closed(monkeypatch, capsys):
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    monkeypatch.setenv("HDF5_PLUGIN_PRELOAD", "")
+    assert main(["sources", "list"]) == 0
+    assert "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD" not in os.environ
+    assert os.environ["HDF5_PLUGIN_PRELOAD"] == "::"

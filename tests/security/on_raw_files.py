@@ -127,7 +127,7 @@ def names_of_scenes_lie_in_a_file_outside(box):
         length = (CANARY_BYTES,)
         file.create_dataset("name", length, "u1", external=[(str(box.canary), 0, CANARY_BYTES)])
         file.create_dataset("scenes", (1, 1), h5py.ref_dtype)[0, 0] = file["name"].ref
-    return NyuLabelled(box.root, split="all").keys()
+    refused_for(NyuLabelled(box.root, split="all").keys, "no dataset of this file")
 
 
 @attack
@@ -139,7 +139,7 @@ def names_of_scenes_are_a_view_of_a_file_outside(box):
     with h5(box, "nyu_depth_v2_labeled.mat") as file:
         file.create_virtual_dataset("name", layout)
         file.create_dataset("scenes", (1, 1), h5py.ref_dtype)[0, 0] = file["name"].ref
-    return NyuLabelled(box.root, split="all").keys()
+    refused_for(NyuLabelled(box.root, split="all").keys, "no dataset of this file")
 
 
 @attack

@@ -1,11 +1,19 @@
 import errno
 import json
 import os
+from pathlib import Path
 
 import pytest
 
 from depthmix.errors import CorruptShard, StorageError
-from depthmix.store.record import commit, pack_record, proof_of, read_record
+from depthmix.store.record import (
+    commit,
+    open_plain,
+    pack_record,
+    proof_of,
+    read_plain,
+    read_record,
+)
 
 
 def test_commit_puts_the_bytes_in_place_and_leaves_nothing_else(tmp_path):
@@ -103,3 +111,17 @@ def test_a_sound_record_that_is_not_the_expected_one_is_noticed(tmp_path):
 def test_a_missing_record_is_a_storage_error(tmp_path):
     with pytest.raises(StorageError, match=r"r\.json: No such file or directory"):
         read_record(tmp_path / "r.json")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir])
+def test_only_plain_files_are_opened(tmp_path, make):
+    make(tmp_path / "00000.h5")
+    with pytest.raises(StorageError, match="is no plain file"):
+        open_plain(tmp_path / "00000.h5")
+
+
+def test_a_record_of_any_size_is_not_read(tmp_path):
+    (tmp_path / "index.json").write_bytes(b"a" * 99)
+    assert read_plain(tmp_path / "index.json", most=99) == b"a" * 99
+    with pytest.raises(CorruptShard, match=r"index\.json: size: has 99 bytes, more than 98"):
+        read_plain(tmp_path / "index.json", most=98)

@@ -149,7 +149,9 @@ def test_a_shard_that_changes_while_it_is_hashed_is_said_to(root, monkeypatch):
         return original(file, kind)
 
     monkeypatch.setattr(verify.hashlib, "file_digest", slow)
-    assert all("was changed while it was read" in text for text in problems(root))
+    found = problems(root)
+    assert len(found) == len(list(root.glob("*.h5")))
+    assert all("was changed while it was read" in text for text in found)
 
 
 def test_a_link_in_a_set_is_refused_wherever_it_leads(root, tmp_path):
@@ -241,6 +243,13 @@ def test_the_command_takes_many_sets_and_tells_json(root, tmp_path, capsys):
     assert found["more/b"][0]["file"].endswith("more/b/00000.h5")
     assert found["more/b"][0]["hint"].startswith("remove this file and run prepare again")
     assert "no prepared set here" in found["empty"][0]["reason"]
+
+
+def test_a_set_without_any_record_is_not_passed_over(root, capsys):
+    for record in root.glob("*.json"):
+        record.unlink()
+    assert main(["verify", str(root.parent)]) == 1
+    assert "tiny/index.json: prepare has not finished here" in capsys.readouterr().err
 
 
 def test_the_command_refuses_a_progress_file_inside_a_set(root, capsys):
