@@ -10,6 +10,7 @@ from typing import Any
 from depthmix import __version__
 from depthmix.errors import ConfigError
 from depthmix.store.record import commit, storage_errors
+from depthmix.store.strict_json import parse
 
 __all__ = ["format_table", "read_rows", "write_results"]
 
@@ -70,7 +71,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         ConfigError: the file is missing or is not a table of ours.
     """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = parse(path.read_bytes())
         rows: list[dict[str, Any]] = record["rows"]
     except OSError as error:
         hint = "write it with `depthmix test`"

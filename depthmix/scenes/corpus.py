@@ -113,7 +113,7 @@ def _check_same(record: Path, wanted: dict[str, object]) -> None:
     try:
         found = json.loads(record.read_text(encoding="utf-8"))
         found = {name: found.get(name) for name in wanted}
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         hint = "delete the folder and run again"
         raise ConfigError("is damaged", file=record, hint=hint) from error
     if found != wanted:
