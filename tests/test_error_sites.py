@@ -1,6 +1,7 @@
 """Every error of ours says why, and where or what next: the whole package is looked through."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -33,8 +34,13 @@ REVIEWED = {
 }
 
 
+@cache
 def sites():
-    """Yield each place where an error of ours is made: file, line, class, arguments, names of keywords."""
+    """List each place where an error of ours is made: file, line, class, arguments, names of keywords."""
+    return list(_sites())
+
+
+def _sites():
     # In a checkout the last two are links, which rglob does not enter by itself.
     folders = (ROOT, ROOT / "sources", ROOT / "losses")
     for path in sorted({path for folder in folders for path in folder.rglob("*.py")}):
@@ -57,7 +63,7 @@ def faults(name, line, kind, arguments, words):
 
 
 def test_every_error_says_why_and_where():
-    found = list(sites())
+    found = sites()
     assert len(found) > 300
     assert {kind for _, _, kind, _, _ in found} == CLASSES.keys()
     assert [fault for site in found for fault in faults(*site)] == []
