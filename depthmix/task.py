@@ -1,7 +1,7 @@
 """Train, validate and test a depth network on mixed sources with Lightning."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from depthmix.guard import StepGuard
 from depthmix.metrics import DepthMetrics, EvaluationSet, format_table, write_results
 from depthmix.objective import ADAPTIVE, Balance, Objective, ObjectiveValue, Term, check_terms
 from depthmix.prediction import HEADS, Head, Prediction
+from depthmix.schedule import schedule
 from depthmix.shuffle import keys_of
 from depthmix.sources.base import SourceCard
 from depthmix.terms import head_problems, learns_metres, must_be_known
@@ -25,8 +26,6 @@ from depthmix.train_log import FigureWriter, TrainingFigures
 from depthmix.trained import Trained, load_trained, neutral_camera, predict_batch
 
 __all__ = ["DepthTask", "Trained", "load_trained", "predict_batch"]
-
-LOWEST_RATE = 0.01  # part of the learning rate that is left at the end
 
 
 class DepthTask(LightningModule):
@@ -250,26 +249,6 @@ class DepthTask(LightningModule):
         # With the number of the step itself; Lightning's own count is one less where it logs for us.
         for logger in self.loggers:
             logger.log_metrics({**figures, "epoch": float(self.current_epoch)}, step=self.global_step)
-
-
-def schedule(steps: float, warmup: int) -> Callable[[int], float]:
-    """Return the factor of the learning rate at each step: linear warm-up, then a cosine to a hundredth.
-
-    Args:
-        steps: of the whole training; without an end the rate stays.
-        warmup: steps of warm-up, cut to a tenth of the training.
-    """
-    warmup = min(warmup, int(steps / 10)) if math.isfinite(steps) else warmup
-
-    def factor(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / (warmup + 1)
-        if not math.isfinite(steps):
-            return 1.0
-        done = min(1.0, (step - warmup) / max(1, steps - warmup))
-        return LOWEST_RATE + (1 - LOWEST_RATE) * (1 + math.cos(math.pi * done)) / 2
-
-    return factor
 
 
 def _check_heads(net: nn.Module, terms: Mapping[str, Term], heads: Sequence[Head]) -> None:

@@ -19,7 +19,7 @@ from depthmix.errors import ConfigError, DepthmixError
 from depthmix.losses import PlaneLoss, ScaleShiftInvariantLoss, SilogLoss
 from depthmix.models import LightDepthNet
 from depthmix.objective import Term
-from depthmix.task import DepthTask, load_trained, predict_batch, schedule
+from depthmix.task import DepthTask, load_trained, predict_batch
 from tests.toy_data import ToyData
 
 pytestmark = [
@@ -311,16 +311,6 @@ def test_files_that_are_no_checkpoints_are_named(tmp_path: Path):
     torch.save({"depthmix": Path("x")}, tmp_path / "pickle.ckpt")
     with pytest.raises(ConfigError, match="more than tensors and plain values"):
         load_trained(tmp_path / "pickle.ckpt")
-
-
-def test_the_rate_warms_up_and_falls_to_a_hundredth():
-    rate = schedule(1000, 100)
-    assert rate(0) == pytest.approx(1 / 101)
-    assert rate(100) == 1
-    assert rate(1000) == pytest.approx(0.01)
-    assert all(rate(step) >= rate(step + 1) for step in range(100, 1000))
-    assert schedule(float("inf"), 10)(10**6) == 1
-    assert schedule(20, 100)(2) == 1  # warm-up is cut to a tenth
 
 
 CONFIG = {

@@ -74,6 +74,7 @@ MISTAKES = [
     ("model.heads", ["skyy"], "- skyy", "model.heads[0]: must be one of uncertainty, sky, got 'skyy'"),
     ("model.heads", ["sky"], "heads:", "model.heads: no term trains the head 'sky'; add a term"),
     ("model.net.init_args.outputs", 2, "net:", "model.net: gives 2 channels, but depth and heads [] are 1"),
+    ("model.patience", 0, "patience: 0", "model.patience: must be at least 1, got 0"),
     ("model.focal_canonical", -1.0, "focal_canonical: -1.0", "model.focal_canonical: must be positive"),
     ("model.net.init_args.widths", [-8, 8], "net:", "model.net: `widths` must be positive multiples of 8"),
     (
