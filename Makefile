@@ -6,6 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 READY := $(VENV)/.ready
 DEMO ?= depthmix-demo
 DEMO_PRESET ?= demo
+NET ?= light
 # One thread per process: two OpenMP threads on a busy machine cost several times the CPU time.
 export OMP_NUM_THREADS ?= 1
 
@@ -44,8 +45,8 @@ format: $(READY)
 notebooks: $(READY)  ## execute the notebooks again and keep their outputs
 	$(BIN)/python notebooks/refresh.py
 
-first-look: $(READY) $(OAK)  ## three recipes, three seeds, 3 200 steps each; about an hour on two cores
-	$(BIN)/python benchmarks/first_look.py
+first-look: $(READY) $(OAK)  ## three recipes, three seeds, 3 200 steps each; about an hour on two cores (NET=lite: pretrained)
+	$(BIN)/python benchmarks/first_look.py --net $(NET)
 
 loss-costs: $(READY)  ## what every loss costs: time, operations, memory; a few minutes on one core
 	$(BIN)/python benchmarks/losses.py
