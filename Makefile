@@ -17,7 +17,7 @@ OAK_SHA256 := effd07da657295e834aa1b0c89cc962e953d66b506a75365ad32a1114f2389ec
 # What open3d's wheel expects from the system; the names are those of Debian and Ubuntu.
 LIBRARIES := libegl1 libgl1 libx11-6 libusb-1.0-0
 
-.PHONY: demo test test-all lint types layers format notebooks setup first-look loss-costs mixture-costs libraries strace clean
+.PHONY: demo test test-all lint types layers format notebooks setup first-look loss-costs mixture-costs data-costs libraries strace clean
 
 demo: $(READY) $(OAK)  ## raw data of four qualities -> one mixed training -> evaluation -> report.html
 	$(BIN)/depthmix demo $(DEMO) --preset $(DEMO_PRESET) --oak $(OAK)
@@ -53,6 +53,16 @@ loss-costs: $(READY)  ## what every loss costs: time, operations, memory; a few 
 
 mixture-costs: $(READY)  ## what it costs to say which sample comes next; a minute on one core
 	$(BIN)/python benchmarks/mixture.py
+
+data-costs: $(READY) .cache/peers/.ready  ## what it costs to read and to hand over; ten minutes on two cores
+	PYTHONPATH=. $(BIN)/python benchmarks/data.py
+
+# Peers of that benchmark, apart from depthmix's environment, which must not hold torchvision.
+.cache/peers/.ready:
+	$(PYTHON) -m venv .cache/peers
+	.cache/peers/bin/python -m pip --disable-pip-version-check install -q torch==2.13.0 litdata==0.2.76 \
+		mosaicml-streaming==0.13.0 webdataset==1.0.2 datasets opencv-python-headless==5.0.0.93
+	touch $@
 
 setup: $(READY) $(OAK)
 

@@ -1,9 +1,9 @@
 """Samples of mixed quality side by side as tensors, and the views of their labels that losses ask for."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -35,6 +35,7 @@ class Batch:
         pairs: ordinal relations as in `Sample`, u1, v1, u2, v2, relation; rows with fewer pairs than the
             widest are filled up with -1 throughout.
         names: `source/key` of each row, for messages.
+        draws: number that decides how the row is varied on the device; empty where it is not.
     """
 
     image: Int[Tensor, "b 3 h w"]
@@ -50,6 +51,7 @@ class Batch:
     source: Int[Tensor, " b"]
     pairs: Int[Tensor, "b p 5"]
     names: tuple[str, ...] = ()
+    draws: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return self.image.shape[0]
@@ -64,13 +66,16 @@ class Batch:
 
     def select(self, rows: Int[Tensor, " n"]) -> Self:
         """Keep the given rows, in the given order."""
-        chosen = {
-            field.name: getattr(self, field.name).index_select(0, rows)
-            for field in fields(self)
-            if field.name != "names"
-        }
-        names = tuple(self.names[i] for i in rows.tolist()) if self.names else ()
-        return type(self)(**chosen, names=names)
+        chosen = self._mapped(lambda tensor: tensor.index_select(0, rows))
+        if not (self.names or self.draws):
+            return chosen
+        listed = rows.tolist()
+        names, draws = (tuple(given[i] for i in listed if given) for given in (self.names, self.draws))
+        return replace(chosen, names=names, draws=draws)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return every field that is a tensor, by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)[:-2]}
 
     @property
     def image_float(self) -> Float[Tensor, "b 3 h w"]:
@@ -100,10 +105,8 @@ class Batch:
         return torch.where(self.valid, chosen, 0)
 
     def _mapped(self, change: Callable[[Tensor], Tensor]) -> Self:
-        moved = {
-            field.name: change(getattr(self, field.name)) for field in fields(self) if field.name != "names"
-        }
-        return type(self)(**moved, names=self.names)
+        changed: dict[str, Any] = {name: change(tensor) for name, tensor in self.tensors().items()}
+        return replace(self, **changed)
 
 
 class Memory:
@@ -121,12 +124,15 @@ class Memory:
 OWN = Memory()
 
 
-def collate(samples: Sequence[Sample], sources: Sequence[int], memory: Memory = OWN) -> Batch:
+def collate(
+    samples: Sequence[Sample], sources: Sequence[int], draws: Sequence[int] = (), memory: Memory = OWN
+) -> Batch:
     """Stack samples of one size into a batch; `sources` gives each sample's index in the mix.
 
     Args:
         samples: the rows.
         sources: index of each row's source in the mix.
+        draws: what decides how each row is varied on the device.
         memory: where the maps are built.
 
     Raises:
@@ -156,18 +162,22 @@ def collate(samples: Sequence[Sample], sources: Sequence[int], memory: Memory = 
         source=torch.tensor(list(sources)),
         pairs=_stack_pairs([sample.pairs for sample in samples]),
         names=tuple(sample.name for sample in samples),
+        draws=tuple(draws),
     )
 
 
 def rank_planes(planes: Int[np.ndarray, "h w"]) -> Int[np.ndarray, "h w"]:
     """Rename plane ids to 1, 2, ... by falling area; 0 stays 0. Ties keep the order of the ids."""
-    if planes.max() < 1 << 16 and planes.size < 1 << 24:  # what this counter can count
+    return _ranked(planes, int(planes.max()))
+
+
+def _ranked(planes: Int[np.ndarray, "h w"], top: int) -> Int[np.ndarray, "h w"]:
+    if top < 1 << 16 and planes.size < 1 << 24:  # what this counter can count
         import cv2
 
         # Forty times faster than sorting the pixels.
-        top = int(planes.max()) + 1
-        counts = cv2.calcHist([planes.astype(np.uint16)], [0], None, [top], [0, top]).ravel().astype(np.int64)
-        ids, inverse = np.arange(top), planes
+        counted = cv2.calcHist([planes.astype(np.uint16)], [0], None, [top + 1], [0, top + 1])
+        ids, inverse, counts = np.arange(top + 1), planes, counted.ravel().astype(np.int64)
     else:
         ids, inverse, counts = np.unique(planes, return_inverse=True, return_counts=True)
     order = np.argsort(-counts, kind="stable")
@@ -178,7 +188,8 @@ def rank_planes(planes: Int[np.ndarray, "h w"]) -> Int[np.ndarray, "h w"]:
 
 
 def _ranks(planes: Int[np.ndarray, "h w"]) -> Int[np.ndarray, "h w"] | None:
-    return rank_planes(planes) if planes.any() else None
+    top = int(planes.max())
+    return _ranked(planes, top) if top else None
 
 
 def _stack_images(memory: Memory, images: list[np.ndarray]) -> Tensor:

@@ -10,7 +10,9 @@ from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 
 from depthmix.augment import AugmentOptions
+from depthmix.batch import Batch
 from depthmix.datasets import MixDataset, WholeDataset
+from depthmix.device_augment import OFF, DeviceAugment, DeviceAugmentOptions
 from depthmix.errors import ConfigError
 from depthmix.loader import TIMEOUT, ResumableLoader, SampleLoader, must_be_same_order, name_in_flight
 from depthmix.mixture import MixturePlan, MixtureSampler, Phase
@@ -32,10 +34,12 @@ class SourceSpec:
     Args:
         weight: relative share of the source in every batch.
         path: folder of the prepared source, absolute or below the root; by default named like the source.
+        device_augment: how this source is varied on the device, in place of `data.device_augment`.
     """
 
     weight: float = 1.0
     path: str | None = None
+    device_augment: DeviceAugmentOptions | None = None
 
 
 class MixData(LightningDataModule):
@@ -51,6 +55,7 @@ class MixData(LightningDataModule):
         batch_size: samples per step, over all processes together.
         steps_per_epoch: training batches per epoch.
         augment: size and variation of the training images.
+        device_augment: further variation of training batches on the device; by default there is none.
         val_sources: name of each validation set, with its folder (absolute, or below the root).
         test_sources: name of each test set, with its folder (absolute, or below the root).
         val_limit: validate on only so many samples of each set, spread evenly.
@@ -80,11 +85,12 @@ class MixData(LightningDataModule):
         curriculum: list[Phase] | None = None,
         timeout: float = TIMEOUT,
         cache_gb: float = CACHE_GB,
+        device_augment: DeviceAugmentOptions = OFF,
     ) -> None:
         super().__init__()
         self.root, self.sources, self.cache_gb = root, sources, cache_gb
         self.batch_size, self.steps_per_epoch = batch_size, steps_per_epoch
-        self.augment = augment
+        self.augment, self.device_augment = augment, device_augment
         self.val_sources, self.test_sources, self.val_limit = val_sources or {}, test_sources or {}, val_limit
         self.workers, self.timeout, self.seed = workers, timeout, seed
         self.temperature, self.least, self.curriculum = temperature, least or {}, curriculum or []
@@ -168,12 +174,15 @@ class MixData(LightningDataModule):
     @property
     def identity(self) -> dict[str, object]:
         """Everything that the order and the pixels of training samples depend on, as plain values."""
+        options = {name: asdict(one) for name, one in self._device_options.items() if one != OFF}
+        varied = {"device_augment": options} if options else {}
         prints = {name: shards.root_hash for name, shards in self.train_sets.items()}
         return {
             **self.plan.describe(),
             "steps_per_epoch": self.steps_per_epoch,
             "data": prints,
             "augment": asdict(self.augment),
+            **varied,
         }
 
     def state_dict(self) -> dict[str, Any]:
@@ -216,6 +225,19 @@ class MixData(LightningDataModule):
         self._loader.go_on(**self._place)
         self._place = {}
         return self._loader
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Vary a training batch on its device; called by Lightning."""
+        return self.vary(batch) if self.trainer and self.trainer.training else batch
+
+    @cached_property
+    def vary(self) -> DeviceAugment:
+        """The variation of training batches on their device."""
+        return DeviceAugment(list(self._device_options.values()))
+
+    @property
+    def _device_options(self) -> dict[str, DeviceAugmentOptions]:
+        return {name: spec.device_augment or self.device_augment for name, spec in self.sources.items()}
 
     def on_exception(self, exception: BaseException) -> None:
         """Name the samples that were being read when a worker died; called by Lightning."""

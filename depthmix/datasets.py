@@ -1,5 +1,6 @@
 """Read the rows of a batch inside a worker; what is wrong with them is handed over like rows."""
 
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,8 @@ from depthmix.store import ShardSet
 
 __all__ = ["MixDataset", "Picked", "WholeDataset"]
 
-Picked = tuple[list[Sample], list[int]]  # the rows of a batch, and the number of each one's source
+# the rows of a batch, the number of each one's source, and what each one is varied by on the device
+Picked = tuple[list[Sample], list[int], list[int]]
 
 
 class MixDataset(Dataset[Picked]):
@@ -35,7 +37,12 @@ class MixDataset(Dataset[Picked]):
 
     def __getitems__(self, slots: list[Slot]) -> Picked | DepthmixError:
         """Return the rows of a batch, or the error that `SampleLoader` raises in the user's process."""
-        return _pick(self.sample, slots, [self.numbers[slot.source] for slot in slots])
+        numbers = [self.numbers[slot.source] for slot in slots]
+        return _pick(self.sample, slots, numbers, list(map(self.draw, slots)))
+
+    def draw(self, slot: Slot) -> int:
+        """Return the number that decides how a sample is varied on the device."""
+        return zlib.crc32(f"{self.seed} {slot.source} {slot.epoch} {slot.index}".encode())
 
     @property
     def pixels(self) -> int:
@@ -69,7 +76,7 @@ class WholeDataset(Dataset[Picked]):
 
     def __getitems__(self, rows: list[int]) -> Picked | DepthmixError:
         """Return the rows of a batch, or the error that `SampleLoader` raises in the user's process."""
-        return _pick(self.sample, [self.indices[row] for row in rows], [self.number] * len(rows))
+        return _pick(self.sample, [self.indices[row] for row in rows], [self.number] * len(rows), [])
 
     @property
     def pixels(self) -> int:
@@ -82,7 +89,9 @@ class WholeDataset(Dataset[Picked]):
         return self.shards[index]
 
 
-def _pick(read: Callable[[Any], Sample], places: Sequence[Any], numbers: list[int]) -> Picked | DepthmixError:
+def _pick(
+    read: Callable[[Any], Sample], places: Sequence[Any], numbers: list[int], draws: list[int]
+) -> Picked | DepthmixError:
     try:
         samples = [read(place) for place in places]
     except DepthmixError as error:
@@ -97,4 +106,4 @@ def _pick(read: Callable[[Any], Sample], places: Sequence[Any], numbers: list[in
             f"reading stopped with {type(error).__name__}: {error}", sample=in_hand() or None
         )
     now_reading("")
-    return samples, numbers
+    return samples, numbers, draws

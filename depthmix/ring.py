@@ -10,7 +10,7 @@ import mmap
 import os
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -109,9 +109,9 @@ class Slot(Memory):
 
     def seal(self, batch: Batch) -> "Parcel":
         """Return what to send to the trainer's process, where it arrives as a `Batch` again."""
-        parts = {field.name: self._part(getattr(batch, field.name)) for field in fields(batch)[:-1]}
+        parts = {name: self._part(tensor) for name, tensor in batch.tensors().items()}
         self._ring.take(self._number)
-        return Parcel(self._ring.key, self._number, parts, batch.names)
+        return Parcel(self._ring.key, self._number, parts, batch.names, batch.draws)
 
     def _part(self, tensor: Tensor) -> "Part":
         array = tensor.numpy()
@@ -151,14 +151,17 @@ class Parcel:
     number: int
     parts: dict[str, Part]
     names: tuple[str, ...]
+    draws: tuple[int, ...]
 
     def __reduce__(self) -> tuple[Callable[..., Batch], tuple[Any, ...]]:
-        return _open, (self.key, self.number, self.parts, self.names)
+        return _open, (self.key, self.number, self.parts, self.names, self.draws)
 
 
-def _open(key: int, number: int, parts: dict[str, Part], names: tuple[str, ...]) -> Batch:
+def _open(
+    key: int, number: int, parts: dict[str, Part], names: tuple[str, ...], draws: tuple[int, ...]
+) -> Batch:
     area = _rings[key].lend(number)
-    return Batch(**{name: part.read(area) for name, part in parts.items()}, names=names)
+    return Batch(**{name: part.read(area) for name, part in parts.items()}, names=names, draws=draws)
 
 
 def _release(states: np.ndarray, number: int, owner: int) -> None:

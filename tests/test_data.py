@@ -4,7 +4,7 @@ import hashlib
 import shutil
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -85,10 +85,9 @@ def mixed(root: Path, **options: Any) -> MixData:
 
 def digest(batch: Batch) -> str:
     """Hash every byte of a batch, names included."""
-    hashed = hashlib.sha256(repr(batch.names).encode())
-    for field in fields(batch):
-        if field.name != "names":
-            hashed.update(getattr(batch, field.name).numpy().tobytes())
+    hashed = hashlib.sha256(repr((batch.names, batch.draws)).encode())
+    for tensor in batch.tensors().values():
+        hashed.update(tensor.numpy().tobytes())
     return hashed.hexdigest()
 
 
