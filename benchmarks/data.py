@@ -82,7 +82,6 @@ def main() -> None:
         check(ways[0], way)
     read = [way for way in ways if way.name in READING + PEERS]
     take_turns(read, "read", options.rounds)
-    ways[0].times["floor"] = [ways[0].ask("floor", numbers(k))["ms"] for k in range(options.rounds)]
     take_turns([way for way in ways if way.name not in HANDING], "epoch", options.rounds)
     take_turns([way for way in ways if way.name in HANDING], "epoch", options.rounds)
     for way in ways:
@@ -141,6 +140,8 @@ def take_turns(ways: list[Way], what: str, rounds: int) -> None:
         for k in range(len(ways)):
             way = ways[(turn + k) % len(ways)]
             way.times[what].append(way.ask(what, numbers(turn))["ms"])
+            if what == "read" and way.name == "depthmix":
+                way.times["floor"].append(way.ask("floor", numbers(turn))["ms"])
             print(f"{what} {turn + 1}/{rounds}  {way.name}: {way.times[what][-1]:.2f} ms", file=sys.stderr)
 
 

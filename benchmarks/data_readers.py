@@ -7,6 +7,7 @@ and uint8 or int32 planes. Payloads of peers: the very JPEG that depthmix stores
 millimetres, 8-bit PNG planes.
 """
 
+import importlib.machinery
 import json
 import resource
 import shutil
@@ -423,6 +424,7 @@ def without_torchvision() -> None:
     for name in ("", ".datasets", ".transforms", ".transforms.functional"):
         name = f"torchvision{name}"
         module: Any = types.ModuleType(name)
+        module.__spec__ = importlib.machinery.ModuleSpec(name, None)
         module.VisionDataset = module.to_tensor = object
         sys.modules.setdefault(name, module)
 

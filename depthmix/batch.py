@@ -151,7 +151,7 @@ def collate(
         target=stack(np.float32, [sample.target for sample in samples]),
         valid=stack(np.bool_, [sample.valid for sample in samples]),
         sky=stack(np.bool_, [sample.sky if sample.sky.any() else None for sample in samples]),
-        planes=stack(np.int32, [_ranks(sample.planes) for sample in samples]),
+        planes=_stack_planes(memory, [sample.planes for sample in samples]),
         sigma=stack(np.float32, [sample.sigma for sample in samples]),
         intrinsics=torch.tensor(
             [(c.fx, c.fy, c.cx, c.cy) if c else (1.0, 1.0, 0.0, 0.0) for c in cameras], dtype=torch.float32
@@ -168,10 +168,12 @@ def collate(
 
 def rank_planes(planes: Int[np.ndarray, "h w"]) -> Int[np.ndarray, "h w"]:
     """Rename plane ids to 1, 2, ... by falling area; 0 stays 0. Ties keep the order of the ids."""
-    return _ranked(planes, int(planes.max()))
+    ranked = np.empty(planes.shape, np.int32)
+    _rank_into(ranked, planes, int(planes.max()))
+    return ranked
 
 
-def _ranked(planes: Int[np.ndarray, "h w"], top: int) -> Int[np.ndarray, "h w"]:
+def _rank_into(ranked: Int[np.ndarray, "h w"], planes: Int[np.ndarray, "h w"], top: int) -> None:
     if top < 1 << 16 and planes.size < 1 << 24:  # what this counter can count
         import cv2
 
@@ -184,12 +186,17 @@ def _ranked(planes: Int[np.ndarray, "h w"], top: int) -> Int[np.ndarray, "h w"]:
     order = order[(ids[order] > 0) & (counts[order] > 0)]
     rank = np.zeros(len(counts), dtype=np.int32)
     rank[order] = np.arange(1, len(order) + 1, dtype=np.int32)
-    return np.take(rank, inverse, mode="clip").reshape(planes.shape)
+    np.take(rank, inverse.reshape(planes.shape), out=ranked, mode="clip")
 
 
-def _ranks(planes: Int[np.ndarray, "h w"]) -> Int[np.ndarray, "h w"] | None:
-    top = int(planes.max())
-    return _ranked(planes, top) if top else None
+def _stack_planes(memory: Memory, maps: Sequence[np.ndarray]) -> Tensor:
+    shape, highest = (len(maps), 1, *maps[0].shape), [int(planes.max()) for planes in maps]
+    if not any(highest):
+        return torch.from_numpy(memory.zeros(shape, np.int32))
+    stacked = memory.empty(shape, np.int32)
+    for row, planes, top in zip(stacked, maps, highest, strict=True):
+        _rank_into(row[0], planes, top)
+    return torch.from_numpy(stacked)
 
 
 def _stack_images(memory: Memory, images: list[np.ndarray]) -> Tensor:

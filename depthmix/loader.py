@@ -1,5 +1,6 @@
 """Take batches from worker processes, and go on exactly after an interruption."""
 
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ __all__ = ["ResumableLoader", "SampleLoader", "must_be_same_order", "name_in_fli
 
 BYTES_PER_PIXEL: Final = 17  # of all maps of a batch together
 MARGIN: Final = 1024  # for the gaps between maps
+LOOK: Final = 5.0  # seconds between two looks for dead workers
 TIMEOUT: Final = 300.0  # seconds without a batch
 
 
@@ -50,7 +52,7 @@ class SampleLoader(DataLoader[Batch]):
         timeout: float = TIMEOUT,
         **options: Any,
     ) -> None:
-        self._hand_over = HandOver()
+        self._hand_over, self.limit = HandOver(), timeout
         self._bytes = BYTES_PER_PIXEL * rows * dataset.pixels + MARGIN
         super().__init__(
             dataset,  # type: ignore[arg-type]  # gives rows, of which `collate_fn` makes batches
@@ -59,7 +61,7 @@ class SampleLoader(DataLoader[Batch]):
             worker_init_fn=self._hand_over.start,
             persistent_workers=keep and workers > 0,
             pin_memory=torch.cuda.is_available(),
-            timeout=timeout if workers else 0,
+            timeout=min(LOOK, timeout) if workers else 0,
             # Starting an iterator draws a number; taken from the global generator, it would change what a
             # resumed run draws next.
             generator=torch.Generator(),
@@ -91,14 +93,29 @@ class SampleLoader(DataLoader[Batch]):
         return iterator
 
     def _next(self, iterator: Iterator[Any]) -> Batch | DepthmixError | None:
-        try:
-            found: Batch | DepthmixError | None = next(iterator, None)
-        except RuntimeError as error:
-            if not str(error).startswith("DataLoader "):
-                raise
-            self._iterator = None
-            raise _stopped(error) from error
-        return found
+        deadline = time.monotonic() + self.limit
+        while True:
+            try:
+                found: Batch | DepthmixError | None = next(iterator, None)
+            except RuntimeError as error:
+                if not str(error).startswith("DataLoader "):
+                    raise
+                hangs = "timed out" in str(error)
+                # torch looks for dead workers at each of its timeouts; its signal handler, which would be
+                # faster, is gone after Lightning's first training in a process.
+                if hangs and time.monotonic() < deadline:
+                    continue
+                self._iterator = None
+                raise self._stopped(error, hangs) from error
+            return found
+
+    def _stopped(self, error: RuntimeError, hangs: bool) -> DepthmixError:
+        """Say which samples workers were reading when one died, or none sent anything for too long."""
+        reason, hint = str(error).strip().rstrip("."), "if the system ran out of memory, lower data.workers"
+        if hangs:
+            reason = f"no batch came within {self.limit:g} s while workers were reading"
+            hint = "if the storage is that slow, raise data.timeout"
+        return DepthmixError(reason, sample=in_flight() or None, hint=hint)
 
 
 class ResumableLoader(SampleLoader):
@@ -186,14 +203,6 @@ def name_in_flight(error: BaseException) -> None:
     """Add to torch's own error about a dead worker, which can come at any moment, what was being read."""
     if str(error).startswith("DataLoader worker") and (names := in_flight()):
         error.add_note(f"Samples that workers were reading: {names}")
-
-
-def _stopped(error: RuntimeError) -> DepthmixError:
-    """Say which samples workers were reading when one of them died, or none sent anything for too long."""
-    hint = "if the system ran out of memory, lower data.workers or data.batch_size"
-    if "timed out" in str(error):
-        hint = "if the storage is that slow, raise data.timeout"
-    return DepthmixError(str(error).strip().rstrip("."), sample=in_flight() or None, hint=hint)
 
 
 def _differences(old: object, new: object, at: str = "") -> str:

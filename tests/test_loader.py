@@ -180,6 +180,26 @@ def test_a_worker_that_dies_is_named_with_its_sample(root: Path, monkeypatch: py
     assert time.monotonic() - began < 20
 
 
+def test_a_dead_worker_is_noticed_without_torchs_signal_handler(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at(monkeypatch, "kitti/002", lambda: os.kill(os.getpid(), signal.SIGKILL))
+    data = loader(root, workers=1)
+    found = iter(data)
+    handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # as Lightning leaves it behind a training
+    try:
+        with pytest.raises(DepthmixError, match=r"kitti/002: .* exited unexpectedly; if the system"):
+            list(found)
+    finally:
+        signal.signal(signal.SIGCHLD, handler or signal.SIG_DFL)
+
+
+def test_slow_is_not_dead(root: Path, plain: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("depthmix.loader.LOOK", 0.05)
+    at(monkeypatch, "kitti/002", lambda: time.sleep(0.3))
+    assert [digest(batch) for batch in loader(root, workers=1)] == plain
+
+
 def test_torchs_own_error_gets_the_names_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("depthmix.slate._slates", weakref.WeakSet())
     monkeypatch.setattr("depthmix.slate._own", None)
@@ -199,7 +219,8 @@ def test_a_worker_that_hangs_is_named_with_its_sample(root: Path, monkeypatch: p
     with pytest.raises(DepthmixError) as caught:
         list(loader(root, workers=1, timeout=1))
     expected = (
-        "kitti/002: DataLoader timed out after 1 seconds; if the storage is that slow, raise data.timeout"
+        "kitti/002: no batch came within 1 s while workers were reading; "
+        "if the storage is that slow, raise data.timeout"
     )
     assert str(caught.value) == expected
 
