@@ -61,7 +61,7 @@ data-costs: $(READY) .cache/peers/.ready  ## what it costs to read and to hand o
 .cache/peers/.ready:
 	$(PYTHON) -m venv .cache/peers
 	.cache/peers/bin/python -m pip --disable-pip-version-check install -q torch==2.13.0 litdata==0.2.76 \
-		mosaicml-streaming==0.13.0 webdataset==1.0.2 datasets opencv-python-headless==5.0.0.93
+		mosaicml-streaming==0.13.0 webdataset==1.0.2 datasets==5.0.1 opencv-python-headless==5.0.0.93
 	touch $@
 
 setup: $(READY) $(OAK)

@@ -74,6 +74,7 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, default=ROOT / ".cache" / "data-costs")
     parser.add_argument("--peers", type=Path, default=ROOT / ".cache" / "peers" / "bin" / "python")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", choices=("read", "epoch", "hand-over"), help="measure just this")
     options = parser.parse_args()
     if not (options.corpus / "done.json").exists():
         write_corpus(options.corpus)
@@ -81,9 +82,12 @@ def main() -> None:
     for way in ways:
         check(ways[0], way)
     read = [way for way in ways if way.name in READING + PEERS]
-    take_turns(read, "read", options.rounds)
-    take_turns([way for way in ways if way.name not in HANDING], "epoch", options.rounds)
-    take_turns([way for way in ways if way.name in HANDING], "epoch", options.rounds)
+    if options.only in (None, "read"):
+        take_turns(read, "read", options.rounds)
+    if options.only in (None, "epoch"):
+        take_turns([way for way in ways if way.name not in HANDING], "epoch", options.rounds)
+    if options.only in (None, "hand-over"):
+        take_turns([way for way in ways if way.name in HANDING], "epoch", options.rounds)
     for way in ways:
         way.close()
     rows = [row_of(way) for way in ways]
@@ -156,7 +160,8 @@ def ratio(rows: dict[str, Any], slow: str, fast: str, what: str, other: str = ""
     if slow not in rows or fast not in rows:
         return None
     pairs = zip(rows[slow]["rounds"][what], rows[fast]["rounds"][other or what], strict=True)
-    return statistics.median(a / b for a, b in pairs)
+    ratios = [a / b for a, b in pairs]
+    return statistics.median(ratios) if ratios else None
 
 
 def goals_of(rows: dict[str, Any], prepared: float) -> list[dict[str, Any]]:
