@@ -16,7 +16,7 @@ from typing import Final
 from depthmix.errors import StorageError
 from depthmix.store.record import TEMPORARY, storage_errors
 
-__all__ = ["own_folder"]
+__all__ = ["WRITER", "own_folder"]
 
 log = logging.getLogger(__name__)
 

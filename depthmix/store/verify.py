@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from depthmix.errors import CorruptShard, DepthmixError, StorageError
 from depthmix.store.codec import FIELDS
+from depthmix.store.folder import WRITER
 from depthmix.store.gate import REBUILD, Shard, read_root, read_shard
 from depthmix.store.record import TEMPORARY, open_plain, read_plain, storage_errors
 from depthmix.store.vouched import Vouched
@@ -199,6 +200,10 @@ def _strays(root: Path, info: Mapping[str, Any]) -> list[DepthmixError]:
     with storage_errors(root):
         names = sorted(path.name for path in root.iterdir())
     strays = [
-        name for name in names if name not in known and (name.endswith(_STRAY) or TEMPORARY.fullmatch(name))
+        name
+        for name in names
+        if name not in known
+        and (name.endswith(_STRAY) or TEMPORARY.fullmatch(name))
+        and not WRITER.fullmatch(name)  # says who writes here, this very process perhaps
     ]
     return [StorageError("belongs to no record", file=root / name, hint="remove it") for name in strays]

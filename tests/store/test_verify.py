@@ -12,6 +12,7 @@ from depthmix.cli.main import main
 from depthmix.errors import ConfigError
 from depthmix.prepare import prepare
 from depthmix.store import verify
+from depthmix.store.folder import own_folder
 from depthmix.store.reader import ShardSet
 from depthmix.store.verify import verify_set
 from depthmix.store.vouched import Vouched
@@ -291,3 +292,11 @@ def test_the_command_goes_on_after_a_kill_and_then_forgets(root, tmp_path, capsy
     assert main(["verify", str(root), "--resume", str(progress)]) == 0
     assert "of them verified before, 0 problems" in capsys.readouterr().out
     assert not progress.exists()
+
+
+def test_a_mark_of_a_writer_is_no_stray_and_other_temporary_files_are(root):
+    with own_folder(root):
+        assert problems(root) == []
+        (root / ".00000.h5.12-ab.tmp").touch()
+        (found,) = problems(root)
+    assert ".00000.h5.12-ab.tmp: belongs to no record" in found
