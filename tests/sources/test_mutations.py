@@ -40,7 +40,7 @@ def test_damaged_files_end_in_a_named_error_or_a_checked_sample():
     assert min(ends["read"], ends["refused"]) > 20  # some damage changes nothing that is read, most is seen
 
 
-@pytest.mark.slow  # 220 s
+@pytest.mark.slow  # 4 to 9 minutes
 def test_20_000_damaged_files_end_in_a_named_error_or_a_checked_sample():
     found, ends = wrong(0, 20_000)
     assert not found, f"{len(found)} of 20 000: {found[:20]}"
