@@ -101,9 +101,7 @@ class Argoverse2(Source):
         folder = self.root / self.split / log
         time = _near(self._picture_times(log), int(sweep), self.max_gap_s) if sweep.isdecimal() else None
         if time is None:
-            raise BadSource(
-                "no sample has this key", file=self.root, sample=f"{self.name}/{key}", hint="see keys()"
-            )
+            raise self.unknown(key)
         return [
             folder / "sensors" / "cameras" / self.camera / f"{time}.jpg",
             folder / "calibration" / "intrinsics.feather",

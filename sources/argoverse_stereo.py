@@ -76,9 +76,7 @@ class ArgoverseStereo(Source):
     def files(self, key: str) -> Sequence[Path]:
         """List picture, calibration and disparity."""
         if key.count("/") != 1:
-            raise BadSource(
-                "no sample has this key", file=self.root, sample=f"{self.name}/{key}", hint="see keys()"
-            )
+            raise self.unknown(key)
         log, time = key.split("/")
         pictures = self.root / "rectified_stereo_images_v1.1" / self.split / log
         maps = self.root / "disparity_maps_v1.1" / self.split / log / f"{_LEFT}_disparity"

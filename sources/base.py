@@ -130,6 +130,11 @@ class Source(ABC):
     def __iter__(self) -> Iterator[Sample]:
         return (self.read(key) for key in self.keys())
 
+    def unknown(self, key: str, *, file: Path | None = None, hint: str | None = "see keys()") -> BadSource:
+        """Return the error for a key that no sample has; `file` is what lists the keys, if not the root."""
+        reason, named = "no sample has this key", f"{self.name}/{key}"
+        return BadSource(reason, file=file or self.root, sample=named, hint=hint)
+
     def sample(
         self,
         key: str,

@@ -77,9 +77,7 @@ class Booster(Source):
     def files(self, key: str) -> Sequence[Path]:
         """List picture, mask where it is read, calibration and disparity."""
         if key.count("/") != 1:
-            raise BadSource(
-                "no sample has this key", file=self.root, sample=f"{self.name}/{key}", hint="see keys()"
-            )
+            raise self.unknown(key)
         scene, picture = key.split("/")
         folder = self.root / self.part / scene
         mask = [] if self.occluded else [folder / "mask_00.png"]

@@ -152,9 +152,7 @@ class Dgp(Source):
                 return frames[key], file
         if not files:
             raise BadSource("has no scene_*.json", file=self.root / folder, hint=f"expected {self.layout}")
-        raise BadSource(
-            "no sample has this key", file=self.root / folder, sample=f"{self.name}/{key}", hint="see keys()"
-        )
+        raise self.unknown(key, file=self.root / folder)
 
     def _scene(self, name: str) -> dict[str, Any]:
         if name not in self._scenes:

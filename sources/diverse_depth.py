@@ -169,9 +169,7 @@ class DiverseDepth(Source):
     def _row(self, key: str) -> dict[str, Any]:
         self._load()
         if key not in self._rows:
-            raise BadSource(
-                "no sample has this key", file=self._list, sample=f"{self.name}/{key}", hint="see keys()"
-            )
+            raise self.unknown(key, file=self._list)
         return self._rows[key]
 
     def _load(self) -> None:

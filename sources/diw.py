@@ -95,9 +95,7 @@ class Diw(Source):
     def _row(self, key: str) -> tuple[str, list[str]]:
         table = self._table()
         if key not in table:
-            raise BadSource(
-                "no sample has this key", file=self.table, sample=f"{self.name}/{key}", hint="see keys()"
-            )
+            raise self.unknown(key, file=self.table)
         return table[key]
 
     def _table(self) -> dict[str, tuple[str, list[str]]]:

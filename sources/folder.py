@@ -186,9 +186,7 @@ class FolderSource(Source):
 
     def _files(self, key: str) -> dict[str, Path]:
         if key not in self._found and key not in self.keys():
-            raise BadSource(
-                "no sample has this key", file=self.root, sample=f"{self.name}/{key}", hint="see keys()"
-            )
+            raise self.unknown(key)
         wild = self._found[key]
         return {
             option: self.root / (pattern.filled(wild) if pattern.count else pattern.text)

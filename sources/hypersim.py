@@ -114,7 +114,7 @@ class Hypersim(Source):
         """List image, table of cameras where one is used, and distance."""
         if key.count("/") != 2:
             hint = "keys are ai_VVV_NNN/cam_XX/IIII, see keys()"
-            raise BadSource("no sample has this key", file=self.root, sample=f"{self.name}/{key}", hint=hint)
+            raise self.unknown(key, hint=hint)
         scene, camera, number = key.split("/")
         images = self.root / scene / "images"
         return [

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from depthmix.errors import BadSource
 from depthmix.sample import LabelKind, Quality, Sample
 from depthmix.sources.base import Source, SourceCard
 from depthmix.sources.calibration import pinhole, read_fields
@@ -70,9 +69,7 @@ class KittiDepth(Source):
     def files(self, key: str) -> Sequence[Path]:
         """List picture, calibration of the day, and depth."""
         if key.count("/") != 1:
-            raise BadSource(
-                "no sample has this key", file=self.root, sample=f"{self.name}/{key}", hint="see keys()"
-            )
+            raise self.unknown(key)
         drive, frame = key.split("/")
         camera, day = f"image_0{self.camera}", self.root / self.raw / drive[:10]
         return [

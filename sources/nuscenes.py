@@ -128,9 +128,7 @@ class NuScenes(Source):
     def _frame(self, key: str) -> _Frame:
         self._load()
         if key not in self._frames:
-            raise BadSource(
-                "no sample has this key", file=self.root, sample=f"{self.name}/{key}", hint="see keys()"
-            )
+            raise self.unknown(key)
         return self._frames[key]
 
     def _load(self) -> None:

@@ -92,7 +92,7 @@ class NyuLabelled(NyuFrames):
         """
         row = self._row_of_key().get(key)
         if row is None:
-            raise BadSource("no sample has this key", file=self._file, sample=f"{self.name}/{key}")
+            raise self.unknown(key, file=self._file, hint=None)
         name = "depths" if self.inpainted else "rawDepths"
         image, depth = (read_hdf5_slice(self._file, field, row).T for field in ("images", name))
         if (

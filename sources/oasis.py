@@ -188,8 +188,7 @@ class Oasis(Source):
     def _row(self, key: str) -> dict[str, str]:
         row = self._table().get(key)
         if row is None or not self._has_label(row):
-            named = f"{self.name}/{key}"
-            raise BadSource("no sample has this key", file=self.table, sample=named, hint="see keys()")
+            raise self.unknown(key, file=self.table)
         return row
 
     def _table(self) -> dict[str, dict[str, str]]:

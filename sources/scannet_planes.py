@@ -63,9 +63,7 @@ class ScanNetPlanes(Source):
     def files(self, key: str) -> Sequence[Path]:
         """List image, table of planes, ScanNet's facts of the scene if they are there, and plane colours."""
         if key.count("/") != 1:
-            raise BadSource(
-                "no sample has this key", file=self.root, sample=f"{self.name}/{key}", hint="see keys()"
-            )
+            raise self.unknown(key)
         scene, frame = key.split("/")
         folder = self.root / scene
         facts = folder / f"{scene}.txt"

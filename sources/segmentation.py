@@ -85,9 +85,7 @@ class CocoPanoptic(Source):
         self._load()
         image_file, _, map_file = self.files(key)
         if key not in self._segments:
-            raise BadSource(
-                "no sample has this key", file=self.root, sample=f"{self.name}/{key}", hint="see keys()"
-            )
+            raise self.unknown(key)
         image, ids = read_image(image_file), read_ids(map_file)
         check_size(ids, map_file, image, image_file)
         kinds = self._segments[key]

@@ -83,9 +83,7 @@ class SparsePlanes(Source):
         """Read one view with its planes."""
         self._load()
         if key not in self._views:
-            raise BadSource(
-                "no sample has this key", file=self.root, sample=f"{self.name}/{key}", hint="see keys()"
-            )
+            raise self.unknown(key)
         image_file = self.files(key)[0]
         image = read_image(image_file)
         size = image.shape[:2]

@@ -75,9 +75,7 @@ class Spring(Source):
     def files(self, key: str) -> Sequence[Path]:
         """List frame, camera, sky where it is there, and disparity."""
         if key.count("/") != 1:
-            raise BadSource(
-                "no sample has this key", file=self.root, sample=f"{self.name}/{key}", hint="see keys()"
-            )
+            raise self.unknown(key)
         scene, frame = key.split("/")
         folder = self.root / self.split / scene
         sky = folder / "maps" / "skymap_left" / f"skymap_left_{frame}.png"

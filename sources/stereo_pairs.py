@@ -176,8 +176,7 @@ class StereoPairs(Source):
 
     def _names(self, key: str) -> tuple[str, str]:
         if key not in self._pairs:
-            named = f"{self.name}/{key}"
-            raise BadSource("no sample has this key", file=self.root, sample=named, hint="see keys()")
+            raise self.unknown(key)
         return self._pairs[key]
 
     def _view(self, name: str) -> UInt8[np.ndarray, "h w 3"]:

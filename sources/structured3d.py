@@ -62,9 +62,7 @@ class Structured3D(Source):
     def files(self, key: str) -> Sequence[Path]:
         """List image, camera, layout, instances and depth."""
         if key.count("/") != 2:
-            raise BadSource(
-                "no sample has this key", file=self.root, sample=f"{self.name}/{key}", hint="see keys()"
-            )
+            raise self.unknown(key)
         scene, room, position = key.split("/")
         folder = self.root / scene / "2D_rendering" / room / "perspective" / "full" / position
         names = ("rgb_rawlight.png", "camera_pose.txt", "layout.json", "instance.png", "depth.png")

@@ -104,7 +104,7 @@ class VirtualKitti2(Source):
         """List image, camera, classes and colours where they are used, and depth."""
         if key.count("/") != 3:
             hint = "keys are Scene01/clone/Camera_0/00000, see keys()"
-            raise BadSource("no sample has this key", file=self.root, sample=f"{self.name}/{key}", hint=hint)
+            raise self.unknown(key, hint=hint)
         scene, variant, camera, number = key.split("/")
         part = Path(scene) / variant
 

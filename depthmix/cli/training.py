@@ -43,7 +43,6 @@ def run(arguments: Sequence[str]) -> int:
     """
     arguments = _with_recipes(list(arguments))
     _quieten()
-    os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)  # no checkpoint runs code, whatever a shell says
     try:
         MixCli(
             DepthTask,
