@@ -16,46 +16,52 @@ _WORD = (1 << 64) - 1
 def permute(position: int, size: int, keys: Sequence[int]) -> int:
     """Map `position` to its place in a random order of 0..size-1, without storing the order.
 
-    A Feistel network permutes the next power of four, at least 64 because smaller ones shuffle poorly;
-    results outside the range are sent through again until they fall inside, which leaves a permutation.
+    A Feistel network permutes the next power of two, at least 64 because smaller ones shuffle poorly;
+    results outside the range are sent through again until they fall inside, which leaves a permutation. The
+    halves differ by a bit where the number of bits is odd; after an even number of rounds they are back.
 
     Reference: Black and Rogaway, Ciphers with arbitrary finite domains (CT-RSA 2002), cycle walking.
     """
-    half = _half_bits(size)
-    mask = (1 << half) - 1
+    low, high = _halves(size)
+    masks = ((1 << high) - 1, (1 << low) - 1)
     while True:
-        left, right = position >> half, position & mask
-        for key in keys:
-            left, right = right, left ^ (scramble(right ^ key) & mask)
-        position = left << half | right
+        left, right = position >> low, position & masks[1]
+        for number, key in enumerate(keys):
+            left, right = right, left ^ (scramble(right ^ key) & masks[number % 2])
+        position = left << low | right
         if position < size:
             return position
 
 
 def permute_all(
-    positions: Int64[np.ndarray, " n"], sizes: Int64[np.ndarray, " n"], keys: UInt64[np.ndarray, "n r"]
+    positions: Int64[np.ndarray, " n"],
+    which: Int64[np.ndarray, " n"],
+    sizes: Int64[np.ndarray, " o"],
+    keys: UInt64[np.ndarray, "o r"],
 ) -> Int64[np.ndarray, " n"]:
-    """Do what `permute` does with many positions at once, each in an order of its own.
+    """Do what `permute` does with many positions at once, in a few orders.
 
     Args:
-        positions: a place in each order.
+        positions: a place in an order.
+        which: the order that each place belongs to.
         sizes: how long each order is.
         keys: those of each order.
     """
-    lengths, which = np.unique(sizes, return_inverse=True)
-    half = np.array([_half_bits(size) for size in lengths.tolist()], np.uint64)[which]
-    mask, ends = (np.uint64(1) << half) - np.uint64(1), sizes.astype(np.uint64)
-    result, place = np.empty_like(ends), positions.astype(np.uint64)
-    open_ = np.arange(len(result))
-    while len(open_):
-        left, right = place >> half, place & mask
-        for key in keys.T:
-            left, right = right, left ^ (scramble_all(right ^ key) & mask)
-        place = left << half | right
-        result[open_] = place
-        again = np.flatnonzero(place >= ends)
-        open_, place, half, mask = open_[again], place[again], half[again], mask[again]
-        ends, keys = ends[again], keys[again]
+    halves = np.array([_halves(size) for size in sizes.tolist()], np.uint64).reshape(-1, 2)
+    low, ends = halves[:, 0], sizes.astype(np.uint64)
+    masks = ((np.uint64(1) << halves) - np.uint64(1)).T[::-1]
+    of_round = np.ascontiguousarray(keys.T)
+    place, walking = positions.astype(np.uint64), np.arange(len(positions))
+    result = np.empty_like(place)
+    while len(walking):
+        shift, both = low[which], [mask[which] for mask in masks]
+        left, right = place >> shift, place & both[1]
+        for number, key in enumerate(of_round):
+            left, right = right, left ^ (scramble_all(right ^ key[which]) & both[number % 2])
+        place = left << shift | right
+        result[walking] = place
+        again = np.flatnonzero(place >= ends[which])
+        walking, place, which = walking[again], place[again], which[again]
     return result.astype(np.int64)
 
 
@@ -93,5 +99,7 @@ def scramble_all(values: UInt64[np.ndarray, "*n"]) -> UInt64[np.ndarray, "*n"]:
     return scrambled
 
 
-def _half_bits(size: int) -> int:
-    return max(3, ((size - 1).bit_length() + 1) // 2)
+def _halves(size: int) -> tuple[int, int]:
+    """Return how many bits of a position form the lower half, and how many the upper one."""
+    bits = max(6, (size - 1).bit_length())
+    return bits // 2, bits - bits // 2
