@@ -41,7 +41,7 @@ def raw(tmp_path):
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
     """Let `shard_mb` count kilobytes, so that tiny sets have several shards."""
-    monkeypatch.setattr("depthmix.prepare.run.MEBIBYTE", 1000)
+    monkeypatch.setattr("depthmix.prepare.run.MEBIBYTE", 750)
 
 
 def test_a_prepared_set_holds_every_sample_in_the_order_of_the_source(raw, tmp_path):
@@ -59,7 +59,7 @@ def test_a_prepared_set_holds_every_sample_in_the_order_of_the_source(raw, tmp_p
 def test_root_record_says_what_the_set_was_made_from(raw, tmp_path):
     prepare(TinySource(raw), tmp_path / "out", size=(8, 8))
     info = json.loads((tmp_path / "out" / "index.json").read_text())
-    assert (info["schema"], info["name"], info["count"], info["size"]) == (3, "tiny", 9, [8, 8])
+    assert (info["schema"], info["name"], info["count"], info["size"]) == (4, "tiny", 9, [8, 8])
     assert info["card"]["kind"] == "METRIC_DEPTH"
     assert info["card"]["quality"] == "HIGH"
     assert info["options"]["codec"] == {"image": "jpeg", "label": "code16"}
@@ -132,7 +132,7 @@ def test_a_set_of_an_older_version_is_refused_by_name_and_replaced_only_when_ask
     body = json.loads((out / "index.json").read_text())
     del body["proof"]
     (out / "index.json").write_bytes(pack_record({**body, "schema": 1}))
-    with pytest.raises(StorageError, match=r"schema: has schema 1, this version reads 3; .*--overwrite"):
+    with pytest.raises(StorageError, match=r"schema: has schema 1, this version reads 4; .*--overwrite"):
         prepare(TinySource(raw), out)
     prepare(TinySource(raw), out, overwrite=True)
     assert tree(out) == fresh
@@ -591,7 +591,7 @@ SCRIPT = """
 import sys
 import depthmix.prepare.run as run
 from tests.store.helpers import TinySource
-run.MEBIBYTE = 1000
+run.MEBIBYTE = 750
 if __name__ == "__main__":
     raw, out, workers, pause = sys.argv[1:]
     source = TinySource(raw, pause=float(pause))

@@ -34,7 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-bad-fraction", type=float, metavar="PART",
                         help="part of the samples that may be bad (default: 0.1 %%, at least 100 samples, "
                              "at most 10 %% of a small source)")  # fmt: skip
-    parser.add_argument("--image", choices=["jpeg", "png"], default="jpeg", help="png is lossless")
+    parser.add_argument("--image", choices=["jpeg", "jpeg444", "png"], default="jpeg",
+                        help="quality 92 with half the chroma, 95 with all of it, or lossless")  # fmt: skip
     parser.add_argument(
         "--label", choices=["code16", "float32"], default="code16", help="float32 is lossless"
     )

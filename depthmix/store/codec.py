@@ -23,6 +23,7 @@ __all__ = [
     "decode_mask",
     "decode_pairs",
     "decode_plain",
+    "decode_planes",
     "encode_affine16",
     "encode_fields",
     "encode_image",
@@ -30,14 +31,23 @@ __all__ = [
     "encode_mask",
     "encode_pairs",
     "encode_plain",
+    "encode_planes",
     "log16_error",
 ]
 
 FIELDS: Final = ("image", "target", "valid", "sky", "planes", "sigma", "pairs")
-STEPS: Final = 65534  # code 0 means "not valid", codes 1..65535 span the range in 65534 steps
-RANGE: Final = struct.Struct("<ff")  # smallest and largest valid value, in front of the codes
+STEPS: Final = 65534  # most that a code has: 0 means "not valid", 1 .. steps + 1 span the range
+SPACING: Final = (
+    1.25e-4  # of codes on a logarithmic scale, where so many steps are enough; finer ones store noise
+)
+RANGE: Final = struct.Struct("<ffH")  # in front of the codes: smallest and largest valid value, steps between
 FRAME: Final = struct.Struct("<BBBBIII")  # header of a Blosc frame: versions, flags, sizes
 PAIR_BYTES: Final = 20  # u1, v1, u2, v2 and the relation, 4 bytes each
+PLANE_TYPES: Final[dict[int, np.dtype]] = {
+    1: np.dtype(np.uint8),
+    2: np.dtype(np.uint16),
+    4: np.dtype(np.int32),
+}
 JPEG_FRAME: Final = 0xC0  # baseline, all that we write; a progressive file can ask for any number of passes
 JPEG_SCAN: Final = b"\xff\xda"
 PNG_CHUNKS: Final = (b"IHDR", b"IDAT", b"IEND")
@@ -52,16 +62,17 @@ class CodecOptions:
     """Choose how much precision a prepared set keeps.
 
     Args:
-        image: `jpeg` is quality 95 without chroma subsampling; `png` is lossless.
+        image: `jpeg` is quality 92 with chroma at half resolution (4:2:0), as most photos are stored;
+            `jpeg444` is quality 95 with full chroma; `png` is lossless.
         label: `code16` stores `target` and `sigma` in 16 bits a pixel, with the worst-case errors of
             `log16_error` and `affine16_error`; `float32` is lossless.
     """
 
-    image: Literal["jpeg", "png"] = "jpeg"
+    image: Literal["jpeg", "jpeg444", "png"] = "jpeg"
     label: Literal["code16", "float32"] = "code16"
 
     def __post_init__(self) -> None:
-        for name, allowed in (("image", ("jpeg", "png")), ("label", ("code16", "float32"))):
+        for name, allowed in (("image", ("jpeg", "jpeg444", "png")), ("label", ("code16", "float32"))):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"`{name}` must be one of {allowed}, got {getattr(self, name)!r}")
 
@@ -73,7 +84,7 @@ def encode_fields(sample: Sample, options: CodecOptions) -> dict[str, bytes]:
         "target": _encode_label(sample.target, sample.valid, sample.kind, options),
         "valid": encode_mask(sample.valid),
         "sky": encode_mask(sample.sky),
-        "planes": encode_plain(sample.planes) if sample.planes.any() else b"",
+        "planes": encode_planes(sample.planes),
         # A standard deviation is positive whatever the target means, so it always takes the log code.
         "sigma": b""
         if sample.sigma is None
@@ -95,7 +106,7 @@ def decode_fields(
         "target": lambda blob: _decode_label(blob, size, kind, options),
         "valid": lambda blob: decode_mask(blob, size),
         "sky": lambda blob: decode_mask(blob, size),
-        "planes": lambda blob: decode_plain(blob, size, np.dtype(np.int32)),
+        "planes": lambda blob: decode_planes(blob, size),
         "sigma": lambda blob: _decode_label(blob, size, LabelKind.METRIC_DEPTH, options) if blob else None,
         "pairs": lambda blob: decode_pairs(blob, size) if blob else None,
     }
@@ -109,14 +120,15 @@ def decode_fields(
 
 
 def encode_image(image: UInt8[np.ndarray, "h w 3"], options: CodecOptions) -> bytes:
-    """Encode an RGB image as JPEG (quality 95, 4:4:4) or PNG."""
+    """Encode an RGB image as JPEG or PNG."""
     if options.image == "png":
         import cv2
 
         return cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))[1].tobytes()
     from kornia_rs import io  # 1.6 times faster than OpenCV both ways, with the same bytes and pixels
 
-    return bytes(io.encode_image_jpegturbo(np.ascontiguousarray(image), 95, "4:4:4"))
+    quality, chroma = (95, "4:4:4") if options.image == "jpeg444" else (92, "4:2:0")
+    return bytes(io.encode_image_jpegturbo(np.ascontiguousarray(image), quality, chroma))
 
 
 def decode_image(blob: Blob, size: Size, options: CodecOptions) -> UInt8[np.ndarray, "h w 3"]:
@@ -137,25 +149,26 @@ def decode_image(blob: Blob, size: Size, options: CodecOptions) -> UInt8[np.ndar
 
 
 def encode_log16(values: Float32[np.ndarray, "h w"], valid: Bool[np.ndarray, "h w"]) -> bytes:
-    """Encode positive values on a logarithmic 16-bit scale between the smallest and largest valid one.
+    """Encode positive values on a logarithmic scale of at most 16 bits between the smallest and largest one.
 
     Convention: the worst-case relative error is `log16_error(smallest, largest)`.
     """
     inside = values[valid].astype(np.float64)
     low, high = inside.min(), inside.max()
     span = np.log(high) - np.log(low)
-    return _pack_codes(valid, (np.log(inside) - np.log(low)) / (span or 1.0), low, high)
+    place = (np.log(inside) - np.log(low)) / (span or 1.0)
+    return _pack_codes(valid, place, low, high, _log_steps(low, high))
 
 
 def decode_log16(blob: Blob, size: Size) -> Float32[np.ndarray, "h w"]:
     """Decode `encode_log16`; pixels outside `valid` are 0."""
-    low, high, codes = _unpack_codes(blob, size)
+    low, high, steps, codes = _unpack_codes(blob, size)
     if not 0 < low <= high:
         raise CorruptShard(f"range must be positive and ordered, got {low:g} .. {high:g}")
-    # All 65536 values as an outer product of two short tables in float64: exact to float32 rounding,
-    # the same on every processor, and 20 times cheaper than one exponential per pixel.
-    step = np.log(high / low) / STEPS
-    table = np.outer(np.exp(np.arange(256) * 256 * step), low * np.exp((np.arange(256) - 1) * step))
+    # All values as an outer product of two short tables in float64: exact to float32 rounding, the same on
+    # every processor, and 20 times cheaper than one exponential per pixel.
+    step, rows = np.log(high / low) / steps, steps // 256 + 1
+    table = np.outer(np.exp(np.arange(rows) * 256 * step), low * np.exp((np.arange(256) - 1) * step))
     return _look_up(codes, table.ravel())
 
 
@@ -166,15 +179,15 @@ def encode_affine16(values: Float32[np.ndarray, "h w"], valid: Bool[np.ndarray, 
     """
     inside = values[valid].astype(np.float64)
     low, high = inside.min(), inside.max()
-    return _pack_codes(valid, (inside - low) / ((high - low) or 1.0), low, high)
+    return _pack_codes(valid, (inside - low) / ((high - low) or 1.0), low, high, STEPS)
 
 
 def decode_affine16(blob: Blob, size: Size) -> Float32[np.ndarray, "h w"]:
     """Decode `encode_affine16`; pixels outside `valid` are 0."""
-    low, high, codes = _unpack_codes(blob, size)
+    low, high, steps, codes = _unpack_codes(blob, size)
     if not low <= high:
         raise CorruptShard(f"range must be ordered, got {low:g} .. {high:g}")
-    return _look_up(codes, low + (np.arange(65536) - 1) * ((high - low) / STEPS))
+    return _look_up(codes, low + (np.arange(steps + 2) - 1) * ((high - low) / steps))
 
 
 def log16_error(low: float, high: float) -> float:
@@ -184,9 +197,9 @@ def log16_error(low: float, high: float) -> float:
 
     Example:
         >>> f"{log16_error(0.5, 80.0):.1e}"
-        '3.9e-05'
+        '6.3e-05'
     """
-    return float(np.expm1(0.5 * np.log(high / low) / STEPS) + 2.0**-23)
+    return float(np.expm1(0.5 * np.log(high / low) / _log_steps(low, high)) + 2.0**-23)
 
 
 def affine16_error(low: float, high: float) -> float:
@@ -199,16 +212,35 @@ def affine16_error(low: float, high: float) -> float:
     return float(0.5 * (high - low) / STEPS + max(abs(low), abs(high)) * 2.0**-23)
 
 
-def encode_plain(values: Float32[np.ndarray, "h w"] | Int32[np.ndarray, "h w"]) -> bytes:
+def encode_plain(values: Float32[np.ndarray, "h w"]) -> bytes:
     """Encode 32-bit numbers without loss."""
     return _compress(values)
 
 
-def decode_plain(
-    blob: Blob, size: Size, dtype: np.dtype
-) -> Float32[np.ndarray, "h w"] | Int32[np.ndarray, "h w"]:
+def decode_plain(blob: Blob, size: Size) -> Float32[np.ndarray, "h w"]:
     """Decode `encode_plain`; empty bytes are zeros."""
-    return _decompress(blob, size, dtype) if blob else np.zeros(size, dtype)
+    return _decompress(blob, size, np.dtype(np.float32)) if blob else np.zeros(size, np.float32)
+
+
+def encode_planes(planes: Int32[np.ndarray, "h w"]) -> bytes:
+    """Encode ids in the narrowest type that holds them, which decodes many times faster; none is no bytes."""
+    most = planes.max()
+    width = 1 if most < 1 << 8 else 2 if most < 1 << 16 else 4
+    return _compress(planes.astype(PLANE_TYPES[width])) if most else b""
+
+
+def decode_planes(blob: Blob, size: Size) -> Int32[np.ndarray, "h w"]:
+    """Decode `encode_planes`.
+
+    Raises:
+        CorruptShard: another width of ids than it writes.
+    """
+    if not blob:
+        return np.zeros(size, np.int32)
+    width = blob[3] if len(blob) >= FRAME.size else 1
+    if width not in PLANE_TYPES:
+        raise CorruptShard(f"ids must have 1, 2 or 4 bytes, have {width}")
+    return _decompress(blob, size, PLANE_TYPES[width]).astype(np.int32, copy=False)
 
 
 def encode_mask(mask: Bool[np.ndarray, "h w"]) -> bytes:
@@ -255,30 +287,37 @@ def _encode_label(values: np.ndarray, valid: np.ndarray, kind: LabelKind, option
 
 def _decode_label(blob: Blob, size: Size, kind: LabelKind, options: CodecOptions) -> np.ndarray:
     if not blob or options.label == "float32":
-        return decode_plain(blob, size, np.dtype(np.float32))
+        return decode_plain(blob, size)
     return (decode_affine16 if kind is LabelKind.AFFINE_DISPARITY else decode_log16)(blob, size)
 
 
-def _pack_codes(valid: np.ndarray, position: np.ndarray, low: float, high: float) -> bytes:
-    """Store positions 0 .. 1 inside the range as codes 1 .. 65535, with the range in front."""
+def _log_steps(low: float, high: float) -> int:
+    return min(max(math.ceil(math.log(high / low) / SPACING), 1), STEPS)
+
+
+def _pack_codes(valid: np.ndarray, position: np.ndarray, low: float, high: float, steps: int) -> bytes:
+    """Store positions 0 .. 1 inside the range as codes 1 .. steps + 1, with the range in front."""
     codes = np.zeros(valid.shape, np.uint16)
-    codes[valid] = np.clip(np.rint(position * STEPS), 0, STEPS) + 1
-    return RANGE.pack(low, high) + _compress(codes)
+    codes[valid] = np.clip(np.rint(position * steps), 0, steps) + 1
+    return RANGE.pack(low, high, steps) + _compress(codes)
 
 
-def _unpack_codes(blob: Blob, size: Size) -> tuple[float, float, UInt16[np.ndarray, "h w"]]:
+def _unpack_codes(blob: Blob, size: Size) -> tuple[float, float, int, UInt16[np.ndarray, "h w"]]:
     if len(blob) < RANGE.size:
         raise CorruptShard(f"{len(blob)} bytes are too few for a coded label")
-    low, high = RANGE.unpack_from(blob)
+    low, high, steps = RANGE.unpack_from(blob)
     if not (np.isfinite(low) and np.isfinite(high)):
         raise CorruptShard(f"range must be finite, got {low} .. {high}")
-    return low, high, _decompress(blob[RANGE.size :], size, np.dtype(np.uint16))
+    if not 1 <= steps <= STEPS:
+        raise CorruptShard(f"a range has 1 to {STEPS} steps, got {steps}")
+    codes: UInt16[np.ndarray, "h w"] = _decompress(blob[RANGE.size :], size, np.dtype(np.uint16))
+    return low, high, steps, codes
 
 
 def _look_up(codes: np.ndarray, table: np.ndarray) -> Float32[np.ndarray, "h w"]:
     values = table.astype(np.float32)
     values[0] = 0
-    # Every uint16 is inside the table; "clip" skips numpy's own check, which costs as much as the look-up.
+    # "clip" skips numpy's own check, which costs as much as the look-up; no code that we write needs it.
     return np.take(values, codes, mode="clip")
 
 

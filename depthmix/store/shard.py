@@ -23,7 +23,7 @@ __all__ = [
     "shard_name",
 ]
 
-SCHEMA: Final = 3  # 2: a field for pairs of points; 3: shards of equally many raw samples
+SCHEMA: Final = 4  # 2: pairs of points; 3: shards of equally many raw samples; 4: narrow planes, stated steps
 MAX_PIXELS: Final = 64 << 20
 MAX_SAMPLES: Final = 1 << 16  # in a shard: its record is read whole
 MAX_KEY: Final = 4096  # characters, as many as a path may have

@@ -402,21 +402,17 @@ def two_thousand_frames_are_damaged_behind_right_checksums(box):
     import numpy as np
 
     from depthmix.errors import CorruptShard
-    from depthmix.store.codec import decode_mask, decode_plain, encode_mask, encode_plain
+    from depthmix.store.codec import decode_mask, decode_planes, encode_mask, encode_planes
 
     random = np.random.default_rng(3)
-    mask, plain = random.random((96, 96)) < 0.5, random.integers(0, 9, (96, 96)).astype(np.int32)
+    mask, planes = random.random((96, 96)) < 0.5, random.integers(0, 70_000, (96, 96)).astype(np.int32)
     for number in range(2000):
-        blob = bytearray(encode_mask(mask) if number % 2 else encode_plain(plain))
+        blob = bytearray(encode_mask(mask) if number % 2 else encode_planes(planes))
         for _ in range(1 + number % 4):
             place = int(random.integers(16 if number % 3 else 0, len(blob)))
             blob[place] = int(random.integers(256))
         try:
-            found = (
-                decode_mask(bytes(blob), (96, 96))
-                if number % 2
-                else decode_plain(bytes(blob), (96, 96), np.dtype(np.int32))
-            )
+            found = decode_mask(bytes(blob), (96, 96)) if number % 2 else decode_planes(bytes(blob), (96, 96))
         except CorruptShard:
             continue
         assert found.shape == (96, 96)

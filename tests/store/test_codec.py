@@ -48,10 +48,10 @@ def test_log_code_keeps_its_stated_relative_error_and_zeros(label):
 
 @given(labels(metres()))
 @calm
-def test_log_code_of_everyday_depths_errs_by_less_than_fifty_millionths(label):
+def test_log_code_of_everyday_depths_errs_by_less_than_63_millionths(label):
     values, valid = label
     decoded = codec.decode_log16(codec.encode_log16(values, valid), values.shape)
-    assert (np.abs(decoded - values)[valid] <= 5e-5 * values[valid]).all()
+    assert (np.abs(decoded - values)[valid] <= 6.3e-5 * values[valid]).all()
 
 
 @given(labels(finite))
@@ -85,13 +85,40 @@ def test_codes_keep_the_order_of_values(label):
     assert (np.diff(decoded[valid][order]) >= 0).all()
 
 
-@given(st.data(), shapes, st.sampled_from([np.int32, np.float32]))
+@given(st.data(), shapes)
 @calm
-def test_plain_code_is_lossless(data, shape, dtype):
-    values = data.draw(arrays(dtype, shape))
-    decoded = codec.decode_plain(codec.encode_plain(values), shape, np.dtype(dtype))
+def test_plain_code_is_lossless(data, shape):
+    values = data.draw(arrays(np.float32, shape))
+    decoded = codec.decode_plain(codec.encode_plain(values), shape)
     assert decoded.tobytes() == values.tobytes()
-    assert decoded.dtype == dtype
+    assert decoded.dtype == np.float32
+
+
+@given(st.data(), shapes, st.sampled_from([1, 255, 256, 65535, 65536, 2**31 - 1]))
+@calm
+def test_plane_code_is_lossless_whatever_the_ids_and_no_plane_takes_no_bytes(data, shape, most):
+    planes = data.draw(arrays(np.int32, shape, elements=st.integers(0, most)))
+    blob = codec.encode_planes(planes)
+    assert bool(blob) == planes.any()
+    decoded = codec.decode_planes(blob, shape)
+    assert decoded.dtype == np.int32
+    assert (decoded == planes).all()
+
+
+@pytest.mark.parametrize(("most", "width"), [(255, 1), (256, 2), (65535, 2), (65536, 4)])
+def test_planes_take_the_narrowest_ids(most, width):
+    blob = bytearray(codec.encode_planes(np.full((8, 8), most, np.int32)))
+    assert blob[3] == width
+    blob[3] = 8
+    with pytest.raises(CorruptShard, match="ids must have 1, 2 or 4 bytes, have 8"):
+        codec.decode_planes(bytes(blob), (8, 8))
+
+
+@pytest.mark.parametrize("steps", [0, 65535])
+def test_a_number_of_steps_that_no_range_has_is_refused(steps):
+    blob = codec.encode_log16(np.ones((1, 2), np.float32), np.ones((1, 2), bool))
+    with pytest.raises(CorruptShard, match=f"a range has 1 to 65534 steps, got {steps}"):
+        codec.decode_log16(codec.RANGE.pack(1, 1, steps) + blob[codec.RANGE.size :], (1, 2))
 
 
 @given(st.data(), shapes)
@@ -109,11 +136,13 @@ def test_mask_code_is_lossless_and_an_empty_mask_takes_no_bytes(data, shape):
 @settings(max_examples=30, deadline=None)
 def test_png_is_lossless_and_jpeg_is_alike_on_each_read(data, shape):
     image = data.draw(arrays(np.uint8, (*shape, 3)))
-    png, jpeg = CodecOptions(image="png"), CodecOptions(image="jpeg")
+    png = CodecOptions(image="png")
     assert (codec.decode_image(codec.encode_image(image, png), shape, png) == image).all()
-    blob = codec.encode_image(image, jpeg)
-    assert blob == codec.encode_image(image, jpeg)
-    assert (codec.decode_image(blob, shape, jpeg) == codec.decode_image(memoryview(blob), shape, jpeg)).all()
+    for jpeg in (CodecOptions(image="jpeg"), CodecOptions(image="jpeg444")):
+        blob = codec.encode_image(image, jpeg)
+        assert blob == codec.encode_image(image, jpeg)
+        decoded = codec.decode_image(blob, shape, jpeg)
+        assert (decoded == codec.decode_image(memoryview(blob), shape, jpeg)).all()
 
 
 def test_jpeg_stays_near_a_smooth_image_in_all_colours():
@@ -121,21 +150,26 @@ def test_jpeg_stays_near_a_smooth_image_in_all_colours():
     image = np.stack([rows * 4, columns * 3, 255 - columns * 3], axis=-1).astype(np.uint8)
     options = CodecOptions()
     decoded = codec.decode_image(codec.encode_image(image, options), (48, 64), options)
-    assert np.abs(decoded.astype(int) - image).max() <= 6
+    assert np.abs(decoded.astype(int) - image).max() <= 8
 
 
-def test_jpeg_keeps_full_colour_resolution():
+def test_jpeg444_keeps_full_colour_resolution_and_jpeg_that_of_brightness():
     image = np.zeros((16, 16, 3), np.uint8)
-    image[:, ::2, 0], image[:, 1::2, 2] = 255, 255  # red and blue columns, which 4:2:0 would mix to purple
-    options = CodecOptions()
-    decoded = codec.decode_image(codec.encode_image(image, options), (16, 16), options)
+    image[:, ::2, 0], image[:, 1::2, 2] = 255, 255  # red and blue columns, which 4:2:0 mixes to purple
+    full, half = CodecOptions(image="jpeg444"), CodecOptions()
+    decoded = codec.decode_image(codec.encode_image(image, full), (16, 16), full)
     assert np.abs(decoded.astype(int) - image).max() < 40
+    columns = (
+        np.repeat(np.where(np.arange(16) % 2, 255, 0).astype(np.uint8), 3).reshape(1, 16, 3).repeat(16, 0)
+    )
+    decoded = codec.decode_image(codec.encode_image(columns, half), (16, 16), half)
+    assert np.abs(decoded.astype(int) - columns).max() < 20
 
 
 PAIRS = np.array([[0, 0, 15, 11, 1], [3, 4, 5, 6, -1], [7, 7, 8, 8, 0]], np.int32)
 
 
-@pytest.mark.parametrize("image", ["jpeg", "png"])
+@pytest.mark.parametrize("image", ["jpeg", "jpeg444", "png"])
 @pytest.mark.parametrize("label", ["code16", "float32"])
 def test_a_whole_sample_comes_back(tmp_path, image, label):
     sample = TinySource(make_raw(tmp_path, 1)).read("000").replaced(pairs=PAIRS)
@@ -145,7 +179,7 @@ def test_a_whole_sample_comes_back(tmp_path, image, label):
     for name in ("valid", "sky", "planes", "pairs"):
         assert (fields[name] == getattr(sample, name)).all()
     for name in ("target", "sigma"):
-        exact, tolerance = getattr(sample, name), 0 if label == "float32" else 5e-5
+        exact, tolerance = getattr(sample, name), 0 if label == "float32" else 6.3e-5
         assert fields[name] == pytest.approx(exact, rel=tolerance, abs=0)
     if image == "png":
         assert (fields["image"] == sample.image).all()
@@ -191,7 +225,7 @@ def test_pairs_outside_the_image_or_without_a_meaning_are_refused(pair):
 def test_a_range_that_no_depth_can_have_is_refused(bounds):
     blob = codec.encode_log16(np.ones((1, 2), np.float32), np.ones((1, 2), bool))
     with pytest.raises(CorruptShard, match="range must be"):
-        codec.decode_log16(codec.RANGE.pack(*bounds) + blob[codec.RANGE.size :], (1, 2))
+        codec.decode_log16(codec.RANGE.pack(*bounds, 1) + blob[codec.RANGE.size :], (1, 2))
 
 
 def test_another_size_than_the_record_states_is_refused(tmp_path):
@@ -231,10 +265,10 @@ def test_a_gray_image_in_place_of_a_colour_one_is_refused():
 
 
 def test_a_block_that_claims_to_unpack_to_gigabytes_is_refused_before_any_memory_is_taken():
-    blob = bytearray(codec.encode_plain(np.zeros((4, 4), np.int32)))
+    blob = bytearray(codec.encode_plain(np.zeros((4, 4), np.float32)))
     blob[4:8] = (2**31 - 1).to_bytes(4, "little")
     with pytest.raises(CorruptShard, match="must unpack to 64 bytes, states 2147483647"):
-        codec.decode_plain(bytes(blob), (4, 4), np.dtype(np.int32))
+        codec.decode_plain(bytes(blob), (4, 4))
 
 
 @pytest.mark.parametrize("bad", [{"image": "gif"}, {"label": "float16"}])
@@ -268,14 +302,14 @@ def test_a_jpeg_of_many_passes_is_refused():
 def test_a_frame_that_stands_for_more_than_it_can_hold_is_refused():
     frame = struct.pack("<BBBBIII", 2, 1, 0x36, 4, 4 << 20, 4 << 20, 16)
     with pytest.raises(CorruptShard, match="16 bytes cannot unpack to 4194304"):
-        codec.decode_plain(frame, (1024, 1024), np.dtype(np.float32))
+        codec.decode_plain(frame, (1024, 1024))
 
 
 @pytest.mark.parametrize(("place", "value"), [(0, 3), (2, 0x96), (3, 8), (8, 0)])
 def test_a_frame_that_we_do_not_write_is_refused(place, value):
-    frame = bytearray(codec.encode_plain(np.arange(192, dtype=np.int32).reshape(12, 16)))
+    frame = bytearray(codec.encode_plain(np.arange(192, dtype=np.float32).reshape(12, 16)))
     frame[place : place + 1] = bytes([value])
     if place == 8:
         frame[8:12] = b"\xff\xff\xff\xff"
     with pytest.raises(CorruptShard, match="is no frame of Blosc 1 with lz4 inside"):
-        codec.decode_plain(bytes(frame), (12, 16), np.dtype(np.int32))
+        codec.decode_plain(bytes(frame), (12, 16))

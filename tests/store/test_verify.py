@@ -26,7 +26,7 @@ def pristine(tmp_path_factory):
     """Three shards of up to three samples, one raw sample left out."""
     out = tmp_path_factory.mktemp("prepared") / "tiny"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("depthmix.prepare.run.MEBIBYTE", 6000)
+        patch.setattr("depthmix.prepare.run.MEBIBYTE", 4500)
         prepare(
             TinySource(make_raw(tmp_path_factory.mktemp("raw"), COUNT, bad=[4])),
             out,
