@@ -62,7 +62,7 @@ class LiteEncoder(nn.Module):
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b c hh ww"]]:
         """Return the features of RGB in [0, 1], finest first; sides are rounded up at each halving."""
         pixels = (image * (255 / 128) - 127 / 128).contiguous(memory_format=torch.channels_last)
-        x = functional.relu6(self.stem(pixels))
+        x = functional.relu6(self.stem(pixels), inplace=True)
         maps: list[Tensor] = []
         for block in self.blocks:
             if block.stride == 2:
@@ -120,8 +120,8 @@ class _Inverted(nn.Module):
         self.stride, self.shortcut = stride, stride == 1 and inner == outer
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d hh ww"]:
-        inner = x if self.expand is None else functional.relu6(self.expand(x))
-        out: Tensor = self.project(functional.relu6(self.depthwise(inner)))
+        inner = x if self.expand is None else functional.relu6(self.expand(x), inplace=True)
+        out: Tensor = self.project(functional.relu6(self.depthwise(inner), inplace=True))
         return x + out if self.shortcut else out
 
 
