@@ -1,7 +1,7 @@
 """Feed prepared sources to Lightning: mixed and reproducible for training, whole for evaluation."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from depthmix.errors import ConfigError
 from depthmix.loader import TIMEOUT, ResumableLoader, SampleLoader, must_be_same_order, name_in_flight
 from depthmix.mixture import MixturePlan, MixtureSampler, Phase
 from depthmix.sample import Quality
+from depthmix.shapes import Shape
 from depthmix.sources.base import SourceCard
 from depthmix.store import ShardSet
 from depthmix.store.reader import CACHE_GB
@@ -55,6 +56,8 @@ class MixData(LightningDataModule):
         batch_size: samples per step, over all processes together.
         steps_per_epoch: training batches per epoch.
         augment: size and variation of the training images.
+        shapes: heights and widths in place of those of `augment`; every batch has one of them, in random
+            order and by weight. The largest one decides how much memory a training takes.
         device_augment: further variation of training batches on the device; by default there is none.
         val_sources: name of each validation set, with its folder (absolute, or below the root).
         test_sources: name of each test set, with its folder (absolute, or below the root).
@@ -86,6 +89,7 @@ class MixData(LightningDataModule):
         timeout: float = TIMEOUT,
         cache_gb: float = CACHE_GB,
         device_augment: DeviceAugmentOptions = OFF,
+        shapes: list[Shape] | None = None,
     ) -> None:
         super().__init__()
         self.root, self.sources, self.cache_gb = root, sources, cache_gb
@@ -94,6 +98,7 @@ class MixData(LightningDataModule):
         self.val_sources, self.test_sources, self.val_limit = val_sources or {}, test_sources or {}, val_limit
         self.workers, self.timeout, self.seed = workers, timeout, seed
         self.temperature, self.least, self.curriculum = temperature, least or {}, curriculum or []
+        self.shapes = shapes or []
         self._loader: ResumableLoader | None = None
         self._place: dict[str, int] = {}  # to go on from
         for name, lowest in {"batch_size": 1, "workers": 0, "val_limit": 1}.items():
@@ -169,7 +174,8 @@ class MixData(LightningDataModule):
             for phase in self.curriculum
         ]
         tiers = {name: card.quality.name for name, card in self.cards.items()} if self.least else None
-        return MixturePlan(sizes, weights, self.batch_size, self.seed, tiers, self.least or None, phases)
+        least = self.least or None
+        return MixturePlan(sizes, weights, self.batch_size, self.seed, tiers, least, phases, self.shapes)
 
     @property
     def identity(self) -> dict[str, object]:
@@ -219,7 +225,8 @@ class MixData(LightningDataModule):
         """Return the loader of mixed batches; each process gets its part of every batch."""
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         sampler = MixtureSampler(self.plan, self.steps_per_epoch, rank, world)
-        dataset = MixDataset(self.train_sets, self.augment, self.seed)
+        varied = [replace(self.augment, height=one.height, width=one.width) for one in self.shapes]
+        dataset = MixDataset(self.train_sets, varied or [self.augment], self.seed)
         options: dict[str, Any] = {"workers": self.workers, "timeout": self.timeout}
         self._loader = ResumableLoader(dataset, sampler, identity=self.identity, **options)
         self._loader.go_on(**self._place)

@@ -24,12 +24,12 @@ class MixDataset(Dataset[Picked]):
 
     Args:
         sets: the prepared sources; their order gives the numbers in `Batch.source`.
-        options: how samples are varied.
+        options: how samples are varied, for each shape of the plan.
         seed: of all variation.
     """
 
-    def __init__(self, sets: Mapping[str, ShardSet], options: AugmentOptions, seed: int) -> None:
-        self.sets, self.options, self.seed = dict(sets), options, seed
+    def __init__(self, sets: Mapping[str, ShardSet], options: Sequence[AugmentOptions], seed: int) -> None:
+        self.sets, self.options, self.seed = dict(sets), list(options), seed
         self.numbers = {name: number for number, name in enumerate(sets)}
 
     def __len__(self) -> int:
@@ -47,13 +47,14 @@ class MixDataset(Dataset[Picked]):
     @property
     def pixels(self) -> int:
         """Pixels of the largest row."""
-        return self.options.height * self.options.width
+        return max(options.height * options.width for options in self.options)
 
     def sample(self, slot: Slot) -> Sample:
         """Read and vary one sample; the same slot always gives the same bytes."""
         now_reading(self.sets[slot.source].name_of(slot.index))
         stored = self.sets[slot.source][slot.index]
-        return augment(stored, self.options, seed=self.seed, epoch=slot.epoch, index=slot.index)
+        options = self.options[slot.shape]
+        return augment(stored, options, seed=self.seed, epoch=slot.epoch, index=slot.index)
 
 
 class WholeDataset(Dataset[Picked]):

@@ -13,8 +13,9 @@ import numpy as np
 from jaxtyping import Int64
 
 from depthmix.errors import ConfigError
+from depthmix.shapes import Shape, check_shapes, shape_at
 from depthmix.shuffle import first_keys, keys_of, permute, permute_all, scramble, scramble_all
-from depthmix.turns import Turns, quanta_of
+from depthmix.turns import Turns, exact_fraction, quanta_of
 
 __all__ = ["MixturePlan", "MixtureSampler", "Phase", "Slot"]
 
@@ -23,11 +24,19 @@ BLOCK = 1 << 16  # samples that the sampler works out at once: 30 ms, 1.5 MB
 
 @dataclass(frozen=True, slots=True, order=True)
 class Slot:
-    """Name one sample of the mix: its source, its place there, and how often the source was seen before."""
+    """Name one sample of the mix.
+
+    Args:
+        source: name of its source.
+        index: its place there.
+        epoch: how often the source was seen before.
+        shape: which of the plan's shapes its batch has.
+    """
 
     source: str
     index: int
     epoch: int
+    shape: int = 0
 
 
 @dataclass(frozen=True)
@@ -56,6 +65,7 @@ class MixturePlan:
         least: samples of a tier that every batch holds at least; the other sources share what is left so that
             the weights hold as far as they can.
         curriculum: other weights from given steps on.
+        shapes: heights and widths of images; every batch has one of them, see `shape_at`.
 
     Convention: shares are the weights over their sum. After any number of batches the count of each source
     differs from its share by less than one sample (with `least`, or behind a change of weights, by less than
@@ -64,7 +74,7 @@ class MixturePlan:
     are listed does not matter.
 
     Raises:
-        ConfigError: no source, an empty source, a bad name, weight, batch size, seed, tier or phase.
+        ConfigError: no source, an empty source, a bad name, weight, batch size, seed, tier, phase or shape.
 
     Example:
         >>> plan = MixturePlan({"web": 10, "kitti": 5}, {"web": 2, "kitti": 1}, batch_size=3, seed=0)
@@ -79,9 +89,11 @@ class MixturePlan:
     tiers: Mapping[str, str] | None = None
     least: Mapping[str, int] | None = None
     curriculum: Sequence[Phase] = ()
+    shapes: Sequence[Shape] = ()
 
     def __post_init__(self) -> None:
         _check_sources(self.sizes, self.weights, self.curriculum)
+        check_shapes(self.shapes)
         if self.batch_size < 1:
             raise ConfigError(f"must be at least 1, got {self.batch_size}", field="batch_size")
         if self.seed < 0:
@@ -99,15 +111,20 @@ class MixturePlan:
     def batch(self, step: int) -> list[Slot]:
         """List the samples of one global batch, in the order in which they are laid into it."""
         phase, start, had = self._phase(step)
+        shape = self.shape(step)
         seen: dict[int, int] = {}
         slots = []
         for k in (k for turns in phase for k in turns.of_step(step - start)):
             if k not in seen:
                 seen[k] = had[k] + sum(turns.had(k, step - start) for turns in phase)
-            slots.append(self._slot(k, seen[k]))
+            slots.append(self._slot(k, seen[k], shape))
             seen[k] += 1
         key = keys_of("batch", self.seed, step)[0]
         return [slots[i] for i in sorted(range(len(slots)), key=lambda i: scramble(key + i))]
+
+    def shape(self, step: int) -> int:
+        """Return which of the shapes the images of a batch have."""
+        return shape_at(self.shapes, self.seed, step)
 
     def block(self, first: int, last: int) -> Int64[np.ndarray, "s b 3"]:
         """List the samples of the batches `first` .. `last` - 1 as numbers: source in `names`, index, epoch.
@@ -154,6 +171,8 @@ class MixturePlan:
             more["curriculum"] = {
                 str(phase.step): dict(sorted(phase.weights.items())) for phase in self.curriculum
             }
+        if self.shapes:
+            more["shapes"] = [[shape.height, shape.width, shape.weight] for shape in self.shapes]
         return {"order": 2, **plan, **more}  # raised when another version of this file gives another order
 
     def fingerprint(self) -> str:
@@ -171,7 +190,7 @@ class MixturePlan:
                 start, turns, _ = phases[-1]
                 had = [before + sum(t.had(k, step - start) for t in turns) for k, before in enumerate(had)]
             weights = {**weights, **changed}
-            exact = {name: _fraction(weights[name]) for name in self.names}
+            exact = {name: exact_fraction(weights[name]) for name in self.names}
             phases.append((step, _turns(exact, self.tiers or {}, self.least or {}, self.batch_size), had))
         return phases
 
@@ -179,10 +198,11 @@ class MixturePlan:
         start, turns, had = next(phase for phase in reversed(self._phases) if phase[0] <= step)
         return turns, start, had
 
-    def _slot(self, k: int, ordinal: int) -> Slot:
+    def _slot(self, k: int, ordinal: int, shape: int) -> Slot:
         name = self.names[k]
         epoch, position = divmod(ordinal, self.sizes[name])
-        return Slot(name, permute(position, self.sizes[name], keys_of(name, self.seed, epoch)), epoch)
+        index = permute(position, self.sizes[name], keys_of(name, self.seed, epoch))
+        return Slot(name, index, epoch, shape)
 
     def _block(self, first: int, last: int) -> Int64[np.ndarray, "s b 3"]:
         phase, start, had = self._phase(first)
@@ -255,13 +275,9 @@ class MixtureSampler:
         steps = max(1, BLOCK // self.plan.batch_size)
         for begin in range(base + first, base + self.steps_per_epoch, steps):
             block = self.plan.block(begin, min(begin + steps, base + self.steps_per_epoch))
-            for batch in block[:, self.rank :: self.world].tolist():
-                yield [Slot(self.plan.names[k], index, epoch) for k, index, epoch in batch]
-
-
-def _fraction(weight: float) -> Fraction:
-    # repr gives the decimals that the user wrote: 0.1 means 1/10, not the nearest binary fraction.
-    return Fraction(repr(float(weight)))
+            for step, batch in enumerate(block[:, self.rank :: self.world].tolist(), start=begin):
+                shape = self.plan.shape(step)
+                yield [Slot(self.plan.names[k], index, epoch, shape) for k, index, epoch in batch]
 
 
 def _turns(

@@ -13,7 +13,7 @@ from jaxtyping import Int64
 
 from depthmix.errors import ConfigError
 
-__all__ = ["FINEST_SHARE", "Turns", "proportionate_turns", "quanta_of"]
+__all__ = ["FINEST_SHARE", "Turns", "exact_fraction", "proportionate_turns", "quanta_of"]
 
 # Shares are multiples of 1/this at the finest, so that the turns of all sources fit into one short table.
 FINEST_SHARE = 1 << 16
@@ -95,7 +95,7 @@ def proportionate_turns(quanta: tuple[int, ...]) -> tuple[tuple[int, ...], tuple
 
 
 @lru_cache(maxsize=64)
-def _rounded(weights: tuple[tuple[str, Fraction], ...], strict: bool) -> tuple[int, ...]:
+def _rounded(weights: tuple[tuple[str, Fraction], ...], strict: bool, kind: str) -> tuple[int, ...]:
     total_weight = sum(weight for _, weight in weights)
     shares = [weight / total_weight for _, weight in weights]
     common = math.lcm(*(share.denominator for share in shares))
@@ -107,19 +107,27 @@ def _rounded(weights: tuple[tuple[str, Fraction], ...], strict: bool) -> tuple[i
     for (name, weight), quantum in zip(weights, quanta, strict=True):
         if strict and weight and not quantum:
             reason = f"{float(weight):g} is less than 1/{FINEST_SHARE} of all weights"
-            hint = "raise it, or leave the source out"
-            raise ConfigError(reason, field=f"sources.{name}.weight", hint=hint)
+            hint = f"raise it, or leave it out of the {kind}"
+            raise ConfigError(reason, field=f"{kind}.{name}.weight", hint=hint)
     return tuple(quanta)
 
 
-def quanta_of(weights: Mapping[str, Fraction], *, strict: bool = True) -> tuple[int, ...]:
+def exact_fraction(weight: float) -> Fraction:
+    """Return the decimal that the user wrote: 0.1 means 1/10, not the nearest binary fraction."""
+    return Fraction(repr(float(weight)))
+
+
+def quanta_of(
+    weights: Mapping[str, Fraction], *, strict: bool = True, kind: str = "sources"
+) -> tuple[int, ...]:
     """Write the shares as whole numbers: exactly where a short table can, else by largest remainders.
 
     Args:
         weights: by name; 0 has no share.
         strict: whether a share that rounds to nothing is an error.
+        kind: what has the weights, for the message.
 
     Raises:
         ConfigError: a weight is too small beside the others.
     """
-    return _rounded(tuple(weights.items()), strict)
+    return _rounded(tuple(weights.items()), strict, kind)

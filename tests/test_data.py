@@ -23,6 +23,7 @@ from depthmix.data import MixData, SourceSpec
 from depthmix.errors import ConfigError, CorruptShard, StorageError
 from depthmix.loader import SampleLoader
 from depthmix.sample import Intrinsics, LabelKind, Quality, Sample
+from depthmix.shapes import Shape
 from depthmix.sources.base import SourceCard
 from depthmix.store import CodecOptions, ShardWriter, encode_sample
 
@@ -177,6 +178,33 @@ def test_workers_change_neither_order_nor_pixels(root: Path) -> None:
     assert len(set(alone)) == 2 * STEPS
     assert seen(mixed(root, workers=1)) == alone
     assert seen(mixed(root, workers=2)) == alone
+
+
+SHAPES = [Shape(12, 16), Shape(16, 10), Shape(8, 8, 0.5)]
+
+
+def test_every_batch_has_the_shape_that_the_plan_gives_it(root: Path) -> None:
+    data = mixed(root, shapes=SHAPES, steps_per_epoch=10)
+    batches = list(data.train_dataloader())
+    sides = [(SHAPES[k].height, SHAPES[k].width) for k in map(data.plan.shape, range(10))]
+    assert [tuple(batch.image.shape[2:]) for batch in batches] == sides
+    assert [tuple(batch.planes.shape[2:]) for batch in batches] == sides
+    assert len(set(sides)) == 3
+    plain = mixed(root, steps_per_epoch=10)
+    assert [batch.names for batch in batches] == [batch.names for batch in plain.train_dataloader()]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_batches_of_several_shapes_are_the_same_for_any_number_of_workers(root: Path, workers: int) -> None:
+    assert seen(mixed(root, shapes=SHAPES, workers=workers)) == seen(mixed(root, shapes=SHAPES))
+
+
+def test_training_on_several_shapes_goes_on_with_the_next_batch(root: Path, tmp_path: Path) -> None:
+    whole = fit(mixed(root, shapes=SHAPES), save=tmp_path)
+    again = fit(mixed(root, shapes=SHAPES, workers=2), checkpoint=tmp_path / f"step{STEPS + 1}.ckpt")
+    assert again.shown == whole.shown[STEPS + 1 :]
+    with pytest.raises(ConfigError, match="another order of samples: shapes was "):
+        fit(mixed(root, shapes=SHAPES[:2]), checkpoint=tmp_path / "step1.ckpt")
 
 
 def test_another_seed_gives_other_batches(root: Path) -> None:

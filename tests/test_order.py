@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from depthmix.mixture import MixturePlan, MixtureSampler, Phase, Slot
+from depthmix.shapes import Shape
 from depthmix.shuffle import keys_of, permute, scramble
 from depthmix.turns import proportionate_turns
 
@@ -30,6 +31,7 @@ def runs(draw: st.DrawFn) -> dict[str, Any]:
         "steps": draw(st.integers(1, 8)),
         "epoch": draw(st.one_of(st.integers(0, 3), st.integers(0, 10**6))),
         "resumed": draw(st.integers(0, 8)),
+        "shapes": draw(st.lists(st.integers(1, 4), max_size=3)),  # the weight of each
     }
 
 
@@ -38,15 +40,26 @@ def expected(run: dict[str, Any], step: int) -> list[Slot]:
     names = sorted(run["sizes"])
     quanta = [run["quanta"][name] for name in names]
     turns, _ = proportionate_turns(tuple(_reduced(quanta)))
+    shape = expected_shape(run, step)
     slots = []
     for turn in range(step * run["batch"], (step + 1) * run["batch"]):
         k = turns[turn % len(turns)]
         before = turn // len(turns) * turns.count(k) + turns[: turn % len(turns)].count(k)
         size = run["sizes"][names[k]]
         epoch, place = divmod(before, size)
-        slots.append(Slot(names[k], permute(place, size, keys_of(names[k], run["seed"], epoch)), epoch))
+        index = permute(place, size, keys_of(names[k], run["seed"], epoch))
+        slots.append(Slot(names[k], index, epoch, shape))
     key = keys_of("batch", run["seed"], step)[0]
     return [slot for _, slot in sorted(enumerate(slots), key=lambda pair: scramble(key + pair[0]))]
+
+
+def expected_shape(run: dict[str, Any], step: int) -> int:
+    """Return the shape of one global batch: turns in proportion, in an order of each round."""
+    if not run["shapes"]:
+        return 0
+    turns, _ = proportionate_turns(tuple(_reduced(run["shapes"])))
+    number, place = divmod(step, len(turns))
+    return turns[permute(place, len(turns), keys_of("shape", run["seed"], number))]
 
 
 def _reduced(quanta: list[int]) -> list[int]:
@@ -56,9 +69,9 @@ def _reduced(quanta: list[int]) -> list[int]:
 
 def read(run: dict[str, Any], rank: int) -> list[list[Slot]]:
     """Read what one rank gets behind a checkpoint, with workers that take batches in turn, as torch's do."""
-    plan = MixturePlan(
-        run["sizes"], {k: float(v) for k, v in run["quanta"].items()}, run["batch"], run["seed"]
-    )
+    shapes = [Shape(8, 8 + number, float(weight)) for number, weight in enumerate(run["shapes"])]
+    weights = {name: float(quanta) for name, quanta in run["quanta"].items()}
+    plan = MixturePlan(run["sizes"], weights, run["batch"], run["seed"], shapes=shapes)
     sampler = MixtureSampler(plan, run["steps"], rank, run["world"])
     sampler.set_epoch(run["epoch"])
     sampler.start = min(run["resumed"], run["steps"])

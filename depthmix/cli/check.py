@@ -240,6 +240,7 @@ def data_arguments(data: dict[str, Any], root: str | None) -> dict[str, Any]:
     from depthmix.augment import AugmentOptions
     from depthmix.data import SourceSpec
     from depthmix.mixture import Phase
+    from depthmix.shapes import Shape
 
     arguments = data | ({"root": root} if root else {})
     arguments["sources"] = {name: SourceSpec(**(spec or {})) for name, spec in data["sources"].items()}
@@ -247,4 +248,6 @@ def data_arguments(data: dict[str, Any], root: str | None) -> dict[str, Any]:
         arguments["augment"] = AugmentOptions(**data["augment"])
     if data.get("curriculum"):
         arguments["curriculum"] = [Phase(**phase) for phase in data["curriculum"]]
+    if data.get("shapes"):
+        arguments["shapes"] = [Shape(**shape) for shape in data["shapes"]]
     return arguments

@@ -27,18 +27,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print a table of the sources and what the training takes from them."""
+    from depthmix.shapes import shape_shares
+
     data, trainer = _mixed(options.config, options.root)
     steps = options.steps if options.steps is not None else _length(trainer, data)
     if steps < 1:
         raise ConfigError(f"must be at least 1, got {steps}", field="--steps")
     rows = shares(data, steps)
-    batches = [
-        [f"{slot.source}/{slot.index}" for slot in data.plan.batch(step)] for step in range(options.show)
-    ]
+    plan = data.plan
+    batches = [[f"{slot.source}/{slot.index}" for slot in plan.batch(step)] for step in range(options.show)]
+    parts = zip(plan.shapes, shape_shares(plan.shapes), strict=True) if plan.shapes else []
+    named = {f"{shape.height}x{shape.width}": part for shape, part in parts}
+    shown = [list(named)[plan.shape(step)] for step in range(options.show)] if named else []
     if options.json:
         print(
             json.dumps(
-                {"steps": steps, "batch_size": data.batch_size, "sources": rows, "batches": batches}, indent=2
+                {
+                    "steps": steps,
+                    "batch_size": data.batch_size,
+                    "sources": rows,
+                    "shapes": named,
+                    "batches": batches,
+                    "batch_shapes": shown,
+                },
+                indent=2,
             )
         )
         return 0
@@ -49,8 +61,11 @@ def run(options: argparse.Namespace) -> int:
         counts = f"{row['samples']:<8} {row['share']:6.1%}  {row['drawn']:<9}  {row['epochs']:6.2f}"
         times = _times(row["least_often"], row["most_often"])
         print(f"{visible(name):{width}}  {row['quality']:7}  {counts}  {times}")
+    for shape, part in named.items():
+        print(f"images of {shape}: {part:.1%} of the batches")
     for number, batch in enumerate(batches):
-        print(f"batch {number}: {visible(', '.join(batch))}")
+        shape = f" ({shown[number]})" if shown else ""
+        print(f"batch {number}{shape}: {visible(', '.join(batch))}")
     return 0
 
 

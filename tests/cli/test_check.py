@@ -63,6 +63,7 @@ MISTAKES = [
         "curriculum:",
         "curriculum.0.step: must come after step 0",
     ),
+    ("data.shapes", [{"height": 0, "width": 8}], "shapes:", "shapes.0.height: must be a positive number"),
     ("data.root", "/nowhere", "root: /nowhere", "data.root: /nowhere: no such folder"),
     ("model.terms", {}, "terms: {}", "model.terms: there must be at least one term"),
     ("model.terms.ssi.weight", -1.0, "ssi:", "model.terms.ssi: weight: must be finite and not negative"),

@@ -61,6 +61,18 @@ def test_the_counts_are_those_of_the_batches(shown):
         assert names.count("planes") >= 1
 
 
+def test_batches_of_several_sizes_are_shown(shown):
+    shapes = [{"height": 12, "width": 16, "weight": 3}, {"height": 16, "width": 12}]
+    _, out, _ = shown("--show", "4", shapes=shapes)
+    assert "images of 12x16: 75.0% of the batches" in out
+    listed = [line.partition(":")[0] for line in out.splitlines() if line.startswith("batch ")]
+    assert sorted(name.split()[2] for name in listed) == ["(12x16)"] * 3 + ["(16x12)"]
+    told = json.loads(shown("--json", "--show", "4", shapes=shapes)[1])
+    assert told["shapes"] == {"12x16": 0.75, "16x12": 0.25}
+    assert sorted(told["batch_shapes"]) == ["12x16"] * 3 + ["16x12"]
+    assert json.loads(shown("--json", "--show", "1")[1])["batch_shapes"] == []
+
+
 def test_the_length_is_that_of_the_training(shown):
     assert shown(trainer={"max_steps": 8})[1].startswith("8 steps")
     code, _, err = shown(trainer={"deterministic": True})
