@@ -79,7 +79,7 @@ class DepthTask(LightningModule):
         self.focal_canonical = focal_canonical
         self.learning_rate, self.weight_decay, self.warmup_steps = learning_rate, weight_decay, warmup_steps
         self.patience = patience
-        self.image_size = (96, 128)  # of the training images, from the first batch on
+        self.image_size = (0, 0)  # the largest of the training images so far
 
     def setup(self, stage: str) -> None:
         """Fit terms and metrics to what the datamodule brings.
@@ -138,7 +138,7 @@ class DepthTask(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of one mixed batch."""
         height, width = batch.image.shape[-2:]
-        self.image_size = (height, width)
+        self.image_size = max(self.image_size, (height, width), key=math.prod)
         value: ObjectiveValue = self.objective(self.predict_rows(batch), batch, self.global_step)
         self.figures.update(value, batch.source)
         self.guard.watch(value, batch)
@@ -202,7 +202,7 @@ class DepthTask(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what `load_trained` needs, in plain values."""
         cards: Mapping[str, SourceCard] = getattr(self, "cards", {})
-        height, width = self.image_size
+        height, width = self.image_size if any(self.image_size) else (96, 128)
         checkpoint["depthmix"] = {
             "schema": 1,
             "version": __version__,

@@ -15,12 +15,14 @@ from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor, nn
 
+from depthmix.batch import Batch
 from depthmix.errors import ConfigError, DepthmixError
 from depthmix.losses import PlaneLoss, ScaleShiftInvariantLoss, SilogLoss
 from depthmix.models import LightDepthNet
 from depthmix.objective import Term
 from depthmix.task import DepthTask, load_trained, predict_batch
-from tests.toy_data import ToyData
+from tests.toy import random_batch
+from tests.toy_data import KINDS, ToyData
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*does not have many workers"),
@@ -242,6 +244,22 @@ def test_a_checkpoint_is_plain_and_rebuilds_the_network(checkpoint: Path):
     torch.testing.assert_close(prediction.log_depth, prediction.log_canonical)
     camera = torch.tensor([[200.0, 200.0, 20.0, 20.0]])
     torch.testing.assert_close(predict_batch(trained, image, camera).depth, 2 * prediction.depth)
+
+
+class MixedSizes(ToyData):
+    """Batches of two sizes, the smaller one last."""
+
+    def train_batches(self) -> list[Batch]:
+        kinds, sources = [*KINDS.values(), KINDS["kitti"]], [0, 1, 2, 2]
+        return [random_batch(kinds, 0, size, sources) for size in ((40, 48), (32, 40))]
+
+
+def test_batches_of_several_sizes_train_one_network_and_the_largest_one_is_remembered(tmp_path: Path):
+    module, run = task(), trainer(tmp_path, logger=False)
+    run.fit(module, MixedSizes())
+    run.save_checkpoint(tmp_path / "last.ckpt")
+    trained = load_trained(tmp_path / "last.ckpt")
+    assert (trained.height, trained.width) == (40, 48)
 
 
 def test_resuming_from_a_checkpoint_gives_the_weights_of_an_uninterrupted_run(tmp_path: Path):
