@@ -3,25 +3,22 @@
 import json
 import logging
 from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float, UInt8, UInt16
+from jaxtyping import Float, UInt16
 
 from depthmix.errors import ConfigError
-from depthmix.plot.cloud import points_of
 from depthmix.plot.colour import Scale, fair_range
-from depthmix.predict.infer import RELATIVE, PredictedDepth
-from depthmix.sample import Intrinsics
+from depthmix.predict.infer import PredictedDepth
 
-__all__ = ["encode_colour", "encode_facts", "encode_npy", "encode_ply", "encode_png16", "must_be_metric"]
+__all__ = ["encode_colour", "encode_exr", "encode_facts", "encode_npy", "encode_png16"]
 
 log = logging.getLogger(__name__)
 
 FULL: Final = 65535
-VERTEX: Final = np.dtype(
-    [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("red", "u1"), ("green", "u1"), ("blue", "u1")]
-)
 
 
 def encode_npy(predicted: PredictedDepth) -> bytes:
@@ -68,38 +65,25 @@ def encode_colour(predicted: PredictedDepth) -> bytes:
     return target.getvalue()
 
 
-def encode_ply(
-    predicted: PredictedDepth, image: UInt8[np.ndarray, "h w 3"], camera: Intrinsics | None
-) -> bytes:
-    """Encode as binary PLY: one coloured point per pixel, metres, axes x right, y down, z forward.
+def encode_exr(predicted: PredictedDepth) -> bytes:
+    """Encode the numbers as they are, float32, as channel Z of OpenEXR; the header says what they are.
 
     Raises:
-        ConfigError: the map is not metric: without the focal length, or with an unknown shift, every
-            surface would come out bent.
+        ConfigError: OpenEXR is not installed.
     """
-    must_be_metric(predicted.metric, camera is not None)
-    assert camera is not None
-    points = np.empty(predicted.values.size, VERTEX)
-    place = points_of(predicted.values, camera).reshape(-1, 3)
-    for number, axis in enumerate("xyz"):
-        points[axis] = place[:, number]
-    for number, channel in enumerate(("red", "green", "blue")):
-        points[channel] = image.reshape(-1, 3)[:, number]
-    return _ply_header(len(points)).encode("ascii") + points.tobytes()
-
-
-def must_be_metric(metric: bool, focal_known: bool) -> None:
-    """Check that points can be made, before any work is done.
-
-    Raises:
-        ConfigError: the focal length is not known, or the network did not learn metres.
-    """
-    if not focal_known:
-        hint = "give --focal-px or --fov-degrees, or leave ply out"
-        raise ConfigError("points need the focal length of the photo", field="format ply", hint=hint)
-    if not metric:
-        hint = "leave ply out, or train with a metric loss on a metric source"
-        raise ConfigError(f"this checkpoint gives {RELATIVE}", field="format ply", hint=hint)
+    try:
+        import OpenEXR
+    except ImportError as error:
+        hint = "pip install depthmix[formats]"
+        raise ConfigError("OpenEXR is needed to write it", field="format exr", hint=hint) from error
+    facts = {"depthmix:kind": predicted.kind, "depthmix:unit": predicted.unit}
+    if predicted.focal_used is not None:
+        facts["depthmix:focal_used"] = repr(predicted.focal_used)
+    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage, **facts}
+    with TemporaryDirectory() as folder:  # the library writes files only
+        file = Path(folder) / "depth.exr"
+        OpenEXR.File(header, {"Z": np.ascontiguousarray(predicted.values)}).write(str(file))
+        return file.read_bytes()
 
 
 def _millimetres(predicted: PredictedDepth) -> tuple[UInt16[np.ndarray, "h w"], float, float]:
@@ -119,12 +103,3 @@ def _normalised(predicted: PredictedDepth) -> tuple[UInt16[np.ndarray, "h w"], f
     offset = float(values.min())
     scale = (float(values.max()) - offset) / FULL or 1.0
     return np.rint((values - offset) / scale).astype(np.uint16), scale, offset
-
-
-def _ply_header(count: int) -> str:
-    types = {"f": "float", "u": "uchar"}
-    names = VERTEX.names or ()
-    properties = [f"property {types[VERTEX[name].kind]} {name}" for name in names]
-    comment = "comment metres, x right, y down, z forward"
-    lines = ["ply", "format binary_little_endian 1.0", comment, f"element vertex {count}", *properties]
-    return "\n".join([*lines, "end_header", ""])

@@ -5,8 +5,17 @@ import pytest
 from PIL import Image
 
 from depthmix.errors import BadSource, ConfigError, StorageError
-from depthmix.predict import PredictedDepth, encode_ply, encode_png16, predict_files, write_prediction
+from depthmix.predict import (
+    FORMATS,
+    PredictedDepth,
+    encode_exr,
+    encode_ply,
+    encode_png16,
+    predict_files,
+    write_prediction,
+)
 from depthmix.sample import Intrinsics
+from depthmix.sources.exr import read_exr
 from tests.predict.networks import is_folder_empty, trained
 
 CAMERA = Intrinsics(50, 50, 1, 0.5)
@@ -71,12 +80,24 @@ def test_open3d_reads_the_points(tmp_path):
     assert np.asarray(cloud.colors)[1] * 255 == pytest.approx([3, 4, 5])
 
 
+@pytest.mark.parametrize("focal", [50.0, None])
+def test_an_exr_holds_the_numbers_and_says_what_they_are(tmp_path, focal):
+    OpenEXR = pytest.importorskip("OpenEXR")
+    (tmp_path / "x.exr").write_bytes(encode_exr(PredictedDepth(DEPTH, focal is not None, focal)))
+    assert read_exr(tmp_path / "x.exr").tolist() == DEPTH.tolist()
+    with OpenEXR.File(str(tmp_path / "x.exr"), header_only=True) as file:
+        header = dict(file.header())
+    relative = ("relative inverse depth, unknown scale and shift", "none")
+    assert (header["depthmix:kind"], header["depthmix:unit"]) == (
+        ("metric depth", "m") if focal else relative
+    )
+    assert header.get("depthmix:focal_used") == (repr(focal) if focal else None)
+
+
 def test_every_format_is_written_and_states_what_it_holds(tmp_path):
     out = tmp_path / "new" / "out"
-    [line] = predict_files(
-        trained(), [photo(tmp_path)], out, formats=["colour", "png16", "npy", "ply"], focal_px=25.0
-    )
-    names = ["colour.png", "depth.json", "depth.npy", "depth16.png", "points.ply"]
+    [line] = predict_files(trained(), [photo(tmp_path)], out, formats=FORMATS, focal_px=25.0)
+    names = ["colour.png", "depth.exr", "depth.json", "depth.npy", "depth16.png", "mesh.glb", "points.ply"]
     assert sorted(path.name for path in out.iterdir()) == [f"photo_{name}" for name in names]
     assert np.load(out / "photo_depth.npy") == pytest.approx(1.8, rel=1e-5)
     facts = json.loads((out / "photo_depth.json").read_text())
@@ -112,9 +133,9 @@ def test_nothing_is_written_when_one_of_several_photos_has_no_focal_length(tmp_p
 
 
 def test_points_of_a_relative_checkpoint_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match="unknown scale and shift; leave ply out"):
+    with pytest.raises(ConfigError, match="unknown scale and shift; leave ply and glb out"):
         predict_files(trained(metric=False), [photo(tmp_path)], tmp_path, formats=["ply"], focal_px=9.0)
-    with pytest.raises(ConfigError, match="unknown scale and shift; leave ply out"):
+    with pytest.raises(ConfigError, match="unknown scale and shift; leave ply and glb out"):
         write_prediction(PredictedDepth(DEPTH, False, None), COLOURS, CAMERA, tmp_path, "x", ["ply"])
 
 
@@ -142,8 +163,8 @@ def test_no_photo_at_all_is_refused(tmp_path):
 
 
 def test_unknown_formats_and_unreadable_photos_end_in_one_message(tmp_path):
-    with pytest.raises(ConfigError, match="unknown format 'exr'; use colour, png16, npy, ply"):
-        predict_files(trained(), [photo(tmp_path)], tmp_path, formats=["exr"])
+    with pytest.raises(ConfigError, match="unknown format 'gif'; use colour, png16, npy, exr, ply, glb"):
+        predict_files(trained(), [photo(tmp_path)], tmp_path, formats=["gif"])
     with pytest.raises(BadSource, match=r"gone\.jpg: no such file"):
         predict_files(trained(), [tmp_path / "gone.jpg"], tmp_path)
 

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 from depthmix.errors import ConfigError
@@ -77,3 +78,49 @@ def test_a_network_that_has_diverged_is_named_and_not_drawn():
 
     with pytest.raises(ConfigError, match="checkpoint: the network gives 3072 of 3072 values that are not"):
         predict_image(replace(trained(), net=Diverged()), GREY, camera(FOCAL))
+
+
+class Leaning(nn.Module):
+    """Predict what is nearer to the left, besides what follows from the brightness of the pixel."""
+
+    def forward(self, image):
+        """Return log canonical depth."""
+        columns = torch.linspace(0, 1, image.shape[-1]).expand(len(image), 1, *image.shape[-2:])
+        return image.mean(1, keepdim=True) + columns
+
+
+def test_a_flip_takes_the_mean_of_both_views_under_the_mirrored_camera():
+    image = np.zeros((48, 64, 3), np.uint8)
+    image[:, 40:] = 255
+    model = replace(trained(), net=Leaning())
+    plain = predict_image(model, image, camera(FOCAL, image)).values
+    both = predict_image(model, image, camera(FOCAL, image), flip=True).values
+    assert plain[0, 39] / plain[0, 0] == pytest.approx(np.exp(39 / 63), rel=0.01)
+    assert both[0, 39] / both[0, 0] == pytest.approx(1, rel=0.01)  # the lean is gone
+    assert both[0, 50] / both[0, 30] == pytest.approx(np.e, rel=0.01)  # what is seen stays
+
+
+def test_tiles_bring_detail_at_the_level_of_the_whole():
+    image = np.full((192, 256, 3), 51, np.uint8)
+    image[:, ::4] = 153  # stripes that the training area cannot show
+    seen = []
+    model = replace(trained(), net=same_input(seen))
+    whole = predict_image(model, image, camera(400.0, image)).values
+    assert whole.std() < 0.02 * whole.mean()
+    seen.clear()
+    found = predict_image(model, image, camera(400.0, image), tiles=7).values
+    assert len(seen) == 1 + 49
+    assert {tuple(shown.shape[-2:]) for shown in seen} == {(48, 64)}
+    assert np.median(np.log(found)) == pytest.approx(np.median(np.log(whole)), abs=0.05)
+    assert found[:, 2::4].mean() < 0.75 * found[:, ::4].mean()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 3), (33, 47)])
+def test_tiles_of_any_image_cover_it(size):
+    found = predict_image(trained(), np.full((*size, 3), 51, np.uint8), tiles=3)
+    assert found.values == pytest.approx(1 / 1.8, rel=1e-5)
+
+
+def test_no_tiles_are_named():
+    with pytest.raises(ConfigError, match="tiles: must be at least 1, got 0"):
+        predict_image(trained(), GREY, tiles=0)
