@@ -1,5 +1,6 @@
 """A trained network and what its checkpoint says about it, read from the checkpoint alone."""
 
+import json
 import zlib
 from dataclasses import dataclass
 from importlib import import_module
@@ -36,6 +37,7 @@ class Trained:
         width: columns of the training images.
         sources: the training sources by name, with their label cards as plain values.
         heads: what the network predicts besides depth, in the order of its channels.
+        spec: class path and constructor arguments of the network, as its checkpoint states them.
     """
 
     net: nn.Module
@@ -45,10 +47,11 @@ class Trained:
     width: int
     sources: dict[str, Any]
     heads: tuple[Head, ...] = ()
+    spec: dict[str, Any] | None = None
 
 
 def load_trained(path: str | Path, *, trust: bool = False) -> Trained:
-    """Rebuild the network of a depthmix checkpoint.
+    """Rebuild the network of a depthmix checkpoint, or of a `safetensors` file of `depthmix export`.
 
     Nothing is unpickled but tensors and plain values. The checkpoint also names the class of its network,
     and importing a class runs code: classes of depthmix are imported always, others only on `trust`.
@@ -62,8 +65,7 @@ def load_trained(path: str | Path, *, trust: bool = False) -> Trained:
             that do not fit the class.
     """
     path = Path(path)
-    checkpoint = read_checkpoint(path)
-    facts, weights = checkpoint.get("depthmix"), checkpoint.get("state_dict")
+    facts, weights = _read_safetensors(path) if path.suffix == ".safetensors" else _read_training(path)
     if not isinstance(facts, dict) or not isinstance(weights, dict):
         raise ConfigError("is no checkpoint of depthmix", file=path, hint="give last.ckpt of a run folder")
     if facts.get("schema") != 1:
@@ -71,7 +73,7 @@ def load_trained(path: str | Path, *, trust: bool = False) -> Trained:
         raise ConfigError(reason, file=path, hint="use the depthmix version that wrote it")
     net = _build(path, facts.get("net"), trust)
     try:
-        net.load_state_dict({k[4:]: v for k, v in weights.items() if str(k).startswith("net.")})
+        net.load_state_dict(weights)
     except (AttributeError, RuntimeError, TypeError) as error:
         reason = f"weights do not fit {type(net).__name__}: {str(error).splitlines()[-1].strip()}"
         raise ConfigError(reason, file=path, field="state_dict") from error
@@ -84,9 +86,37 @@ def load_trained(path: str | Path, *, trust: bool = False) -> Trained:
             width=int(facts["width"]),
             sources=dict(facts["sources"]),
             heads=tuple(facts.get("heads", ())),
+            spec=facts["net"],
         )
     except (KeyError, OverflowError, RuntimeError, TypeError, ValueError) as error:
         raise ConfigError(f"its facts are none: {error!r}"[:200], file=path, field="depthmix") from error
+
+
+def _read_training(path: Path) -> tuple[Any, Any]:
+    """Return what a checkpoint of a training says about its network, and the network's weights."""
+    checkpoint = read_checkpoint(path)
+    weights = checkpoint.get("state_dict")
+    if not isinstance(weights, dict):
+        return checkpoint.get("depthmix"), None
+    own = {k[4:]: value for k, value in weights.items() if str(k).startswith("net.")}
+    return checkpoint.get("depthmix"), own
+
+
+def _read_safetensors(path: Path) -> tuple[Any, dict[str, Tensor]]:
+    """Return the same of a file that `depthmix export` wrote."""
+    if not path.is_file():
+        raise ConfigError("no such checkpoint", file=path, hint="write it with `depthmix export`")
+    try:
+        from safetensors import SafetensorError, safe_open
+    except ImportError as error:
+        hint = "pip install depthmix[export]"
+        raise ConfigError("safetensors is needed to read it", file=path, hint=hint) from error
+    try:
+        with safe_open(path, framework="pt") as file:
+            stated = (file.metadata() or {}).get("depthmix", "null")
+            return json.loads(stated), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"cannot be read: {error}", file=path) from error
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

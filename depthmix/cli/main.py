@@ -24,6 +24,7 @@ COMMANDS = {
     "check": "report every problem of a training configuration, with file, line and column",
     "mix": "show what a configuration draws from which source, and how often each sample comes",
     "predict": "predict the depth of photos with a trained checkpoint",
+    "export": "write a trained checkpoint in forms that run without depthmix",
     "report": "write report.html of a run",
 }
 

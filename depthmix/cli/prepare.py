@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from depthmix.cli.sizes import parse_size
 from depthmix.errors import ConfigError, visible
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     """Prepare one source and say what was left out and why."""
     from depthmix.store import CodecOptions
 
-    size = _size(options.size)
+    size = parse_size(options.size)
     source = construct(options.source, options.raw, options.option, options.name, file=options.options)
     report = prepare_with_bar(
         source,
@@ -201,17 +202,3 @@ def _value(text: str, hint: object, field: str) -> object:
     for problem in shape_problems(node, hint, ""):
         raise ConfigError(problem.text, field=field)
     return value
-
-
-def _size(text: str | None) -> tuple[int, int] | None:
-    from depthmix.sources.files import MAX_PIXELS
-
-    if text is None:
-        return None
-    found = re.fullmatch(r"([1-9][0-9]*)x([1-9][0-9]*)", text)
-    if found is None:
-        raise ConfigError(f"must be HEIGHTxWIDTH such as 384x512, got {text!r}", field="--size")
-    height, width = int(found[1]), int(found[2])
-    if height * width > MAX_PIXELS:
-        raise ConfigError(f"more than {MAX_PIXELS} pixels, got {text}", field="--size")
-    return height, width

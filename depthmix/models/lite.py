@@ -106,8 +106,7 @@ class LiteDepthNet(nn.Module):
         if min(height, width) < MINIMUM_SIZE:
             raise ValueError(f"`image` must be at least 32 x 32 pixels, got {height} x {width}")
         padded = functional.pad(image, (0, -width % 16, 0, -height % 16), mode="replicate")
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            maps = self.encoder(doubled(padded))[1:]
+        maps = self.encoder(doubled(padded))[1:]  # of frozen weights no gradient is recorded
         *fine, x = [
             joint(found, places(found, height, width, side=2 ** (level + 1)))
             for level, (joint, found) in enumerate(zip(self.joints, maps, strict=True))

@@ -1,0 +1,168 @@
+"""Write exported files, and compare each one with the network that it was made from."""
+
+import json
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from depthmix.errors import ConfigError, DepthmixError
+from depthmix.export.graph import CanonicalDepth, describe, facts_of
+from depthmix.store.record import commit, storage_errors
+from depthmix.trained import Trained
+
+__all__ = ["FORMATS", "LIMIT", "Exported", "export_network"]
+
+LIMIT: Final = 1e-4  # largest relative difference that an exported file may have
+BATCHES: Final = (1, 3)  # that files are tried with
+MOST: Final = 4096  # rows of a batch that a file must take
+EXTRA: Final = "pip install depthmix[export]"
+
+Run = Callable[[Float[Tensor, "b 3 h w"]], Float[Tensor, "b 1 h w"]]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """Say what was written.
+
+    Args:
+        file: where it lies.
+        error: largest relative difference of canonical depth to the network itself, over batches of one and
+            three images; None for weights, which are the same bits.
+    """
+
+    file: Path
+    error: float | None
+
+
+def export_network(
+    trained: Trained,
+    out: Path,
+    *,
+    stem: str = "model",
+    formats: Sequence[str] = ("onnx",),
+    size: tuple[int, int] | None = None,
+) -> list[Exported]:
+    """Write a network in each format, for images of one size and batches of any.
+
+    Every file is loaded again and compared with the network before it is kept; every file says what its
+    numbers mean. `safetensors` holds the weights alone, for `load_trained`.
+
+    Args:
+        trained: the network and what its checkpoint says.
+        out: folder to write to; made where it is missing.
+        stem: name of the files without ending.
+        formats: some of `FORMATS`.
+        size: height and width of the images; by default those of training.
+
+    Raises:
+        ConfigError: an unknown format, an impossible size, or a package that is needed is not installed.
+        DepthmixError: a file computes something else than the network.
+        StorageError: a file cannot be written.
+    """
+    if unknown := [name for name in formats if name not in FORMATS]:
+        raise ConfigError(f"unknown format {unknown[0]!r}", field="format", hint=f"use {', '.join(FORMATS)}")
+    height, width = size or (trained.height, trained.width)
+    graph = CanonicalDepth(trained.net).eval()
+    with torch.no_grad():
+        try:
+            graph(_images(1, height, width))
+        except (RuntimeError, ValueError) as error:
+            reason = f"the network does not take {height} x {width} pixels: {error}"
+            raise ConfigError(reason, field="size") from error
+        with storage_errors(out):
+            out.mkdir(parents=True, exist_ok=True)
+        return [FORMATS[name](trained, graph, out / f"{stem}.{name}", height, width) for name in formats]
+
+
+def _onnx(trained: Trained, graph: CanonicalDepth, file: Path, height: int, width: int) -> Exported:
+    try:
+        import onnxruntime
+        import onnxscript  # noqa: F401  (torch needs it, and would say so in its own words)
+    except ImportError as error:
+        raise ConfigError(f"{error.name} is not installed", field="format onnx", hint=EXTRA) from error
+    dynamic = ({0: torch.export.Dim("batch", min=1, max=MOST)},)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own, about its exporter
+        program: Any = torch.onnx.export(
+            graph,
+            (_images(2, height, width),),
+            dynamo=True,
+            verbose=False,
+            input_names=["image"],
+            output_names=["canonical_depth"],
+            dynamic_shapes=dynamic,
+        )
+    program.model.metadata_props["depthmix"] = describe(trained, height, width)
+    with TemporaryDirectory() as folder:  # torch writes files only
+        temporary = Path(folder) / "model.onnx"
+        program.save(temporary)
+        data = temporary.read_bytes()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+
+    def run(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 1 h w"]:
+        return torch.from_numpy(session.run(None, {"image": image.numpy()})[0])
+
+    return _kept(file, data, _compare(graph, run, height, width, file))
+
+
+def _pt2(trained: Trained, graph: CanonicalDepth, file: Path, height: int, width: int) -> Exported:
+    dynamic = ({0: torch.export.Dim("batch", min=1, max=MOST)},)
+    program = torch.export.export(graph, (_images(2, height, width),), dynamic_shapes=dynamic)
+    about = {"depthmix.json": describe(trained, height, width)}
+    with TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own, about tensors that share memory
+        temporary = Path(folder) / "model.pt2"
+        torch.export.save(program, temporary, extra_files=about)
+        data = temporary.read_bytes()
+        run: Run = torch.export.load(temporary).module()
+    return _kept(file, data, _compare(graph, run, height, width, file))
+
+
+def _safetensors(trained: Trained, graph: CanonicalDepth, file: Path, height: int, width: int) -> Exported:
+    try:
+        from safetensors.torch import save
+    except ImportError as error:
+        hint = EXTRA
+        raise ConfigError("safetensors is not installed", field="format safetensors", hint=hint) from error
+    if trained.spec is None:
+        raise ConfigError("the checkpoint does not say how its network is built", field="format safetensors")
+    weights = {name: value.contiguous() for name, value in trained.net.state_dict().items()}
+    return _kept(file, save(weights, {"depthmix": json.dumps(facts_of(trained))}), None)
+
+
+FORMATS: Final = {"onnx": _onnx, "pt2": _pt2, "safetensors": _safetensors}
+
+
+def _kept(file: Path, data: bytes, error: float | None) -> Exported:
+    commit(file, data)
+    return Exported(file, error)
+
+
+def _compare(graph: CanonicalDepth, run: Run, height: int, width: int, file: Path) -> float:
+    worst = 0.0
+    for count in BATCHES:
+        image = _images(count, height, width)
+        expected = graph(image)
+        worst = max(worst, float(((run(image) - expected) / expected).abs().max()))
+    if not worst <= LIMIT:
+        reason = (
+            f"computes other numbers than the network: off by {worst:.1e}, at most {LIMIT:.0e} is allowed"
+        )
+        raise DepthmixError(reason, file=file, hint="it was not kept; please report this")
+    return worst
+
+
+def _images(count: int, height: int, width: int) -> Float[Tensor, "b 3 h w"]:
+    """Return smooth random images: the same ones for the same size."""
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand((count, 3, max(height // 8, 1), max(width // 8, 1)), generator=generator)
+    return torch.nn.functional.interpolate(coarse, size=(height, width), mode="bilinear")
