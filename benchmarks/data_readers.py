@@ -167,7 +167,7 @@ class Depthmix:
             codec.decode_image(blobs["image"], SIZE, options)
             codec._decode_label(blobs["target"], SIZE, kind, options)
             codec.decode_mask(blobs["valid"], SIZE)
-            codec.decode_plain(blobs["planes"], SIZE, np.dtype(np.int32))
+            codec.decode_planes(blobs["planes"], SIZE)
             total += time.thread_time() - began
         return 1e3 * total / len(numbers)
 
