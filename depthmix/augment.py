@@ -74,7 +74,7 @@ def crop(sample: Sample, top: int, left: int, height: int, width: int) -> Sample
         window = f"rows {top}..{top + height}, columns {left}..{left + width}"
         raise sample.fail("image", f"a window of {window} does not fit into {rows} x {columns} pixels")
     box = np.s_[top : top + height, left : left + width]
-    return sample.replaced(
+    return sample.derived(
         image=sample.image[box],
         target=sample.target[box],
         valid=sample.valid[box],
@@ -106,12 +106,12 @@ def resize(sample: Sample, height: int, width: int) -> Sample:
     r, c = _centres(height, rows), _centres(width, columns)
     moved = height <= rows and width <= columns and sample.valid.mean() < SPARSE_BELOW
     valid, target, sigma = _move_points(sample, height, width) if moved else _choose_labels(sample, r, c)
-    return sample.replaced(
+    return sample.derived(
         image=_resize_image(sample.image, height, width),
         target=target,
         valid=valid,
-        sky=sample.sky[r][:, c] & ~valid,
-        planes=sample.planes[r][:, c],
+        sky=_read(sample.sky, r, c) & ~valid,
+        planes=_read(sample.planes, r, c),
         sigma=sigma,
         intrinsics=sample.intrinsics.resized(width / columns, height / rows) if sample.intrinsics else None,
         pairs=None if sample.pairs is None else _resize_pairs(sample.pairs, sample.size, (height, width)),
@@ -122,13 +122,13 @@ def mirror(sample: Sample) -> Sample:
     """Swap left and right; the camera keeps a positive focal length, only cx moves."""
     import cv2
 
-    return sample.replaced(
+    return sample.derived(
         image=cv2.flip(sample.image, 1),
-        target=sample.target[:, ::-1],
-        valid=np.ascontiguousarray(sample.valid[:, ::-1]),
-        sky=np.ascontiguousarray(sample.sky[:, ::-1]),
-        planes=np.ascontiguousarray(sample.planes[:, ::-1]),
-        sigma=None if sample.sigma is None else sample.sigma[:, ::-1],
+        target=cv2.flip(sample.target, 1),
+        valid=cv2.flip(sample.valid.view(np.uint8), 1).view(np.bool_),
+        sky=cv2.flip(sample.sky.view(np.uint8), 1).view(np.bool_),
+        planes=cv2.flip(sample.planes, 1),
+        sigma=None if sample.sigma is None else cv2.flip(sample.sigma, 1),
         intrinsics=sample.intrinsics.mirrored(sample.size[1]) if sample.intrinsics else None,
         pairs=None if sample.pairs is None else _mirror_pairs(sample.pairs, sample.size[1]),
     )
@@ -172,7 +172,7 @@ def augment(sample: Sample, options: AugmentOptions, *, seed: int, epoch: int, i
     chosen = _draw_window(sample, options, random)
     if random.random() < options.mirror:
         chosen = mirror(chosen)
-    return chosen.replaced(image=jitter(chosen.image, options, random))
+    return chosen.derived(image=jitter(chosen.image, options, random))
 
 
 def _check(fine: bool, options: AugmentOptions, name: str, rule: str) -> None:
@@ -196,8 +196,14 @@ def _resize_image(image: UInt8[np.ndarray, "h w 3"], height: int, width: int) ->
 
 def _choose_labels(sample: Sample, r: Int[np.ndarray, " h"], c: Int[np.ndarray, " w"]) -> Labels:
     """Read valid, target and sigma at the given rows and columns."""
-    sigma = None if sample.sigma is None else sample.sigma[r][:, c]
-    return sample.valid[r][:, c], sample.target[r][:, c], sigma
+    sigma = None if sample.sigma is None else _read(sample.sigma, r, c)
+    return _read(sample.valid, r, c), _read(sample.target, r, c), sigma
+
+
+def _read(values: np.ndarray, r: Int[np.ndarray, " h"], c: Int[np.ndarray, " w"]) -> np.ndarray:
+    # Written row by row; `[r][:, c]` would write column by column, and whoever copies that pays for it.
+    read: np.ndarray = values[r].take(c, axis=1)
+    return read
 
 
 def _move_points(sample: Sample, height: int, width: int) -> Labels:
@@ -212,11 +218,16 @@ def _move_points(sample: Sample, height: int, width: int) -> Labels:
     # The last of several writes to one pixel stays.
     origin[_centres(rows, height)[r], _centres(columns, width)[c]] = r * columns + c
     valid, origin = origin >= 0, np.maximum(origin, 0)
-    return (
-        valid,
-        sample.target.ravel()[origin],
-        None if sample.sigma is None else sample.sigma.ravel()[origin],
-    )
+    sigma = None if sample.sigma is None else _read_points(sample.sigma, origin, valid)
+    return valid, _read_points(sample.target, origin, valid), sigma
+
+
+def _read_points(
+    values: Float32[np.ndarray, "h w"], origin: Int[np.ndarray, "H W"], valid: Bool[np.ndarray, "H W"]
+) -> Float32[np.ndarray, "H W"]:
+    read: np.ndarray = values.ravel()[origin]
+    read[~valid] = 0  # where no point fell, the first pixel was read
+    return read
 
 
 def _draw_window(sample: Sample, options: AugmentOptions, random: np.random.Generator) -> Sample:

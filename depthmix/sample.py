@@ -1,6 +1,6 @@
 """One labelled image as numpy arrays, tagged with what its numbers mean and how far they can be trusted."""
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any, Self
@@ -42,6 +42,15 @@ DEPTH_KINDS = frozenset({LabelKind.METRIC_DEPTH, LabelKind.SCALED_DEPTH})
 
 # Beyond any lens and any sensor, and small enough that products and squares stay finite in float32.
 _FARTHEST_PX = 1e9
+_INFINITY = 0x7F800000  # its bits in float32
+_DTYPES = {
+    "image": np.dtype(np.uint8),
+    "target": np.dtype(np.float32),
+    "valid": np.dtype(np.bool_),
+    "sky": np.dtype(np.bool_),
+    "planes": np.dtype(np.int32),
+    "sigma": np.dtype(np.float32),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +69,7 @@ class Intrinsics:
     def __post_init__(self) -> None:
         for name in ("fx", "fy", "cx", "cy"):
             value = getattr(self, name)
-            if not np.isfinite(value) or (name in ("fx", "fy") and value <= 0):
+            if not math.isfinite(value) or (name in ("fx", "fy") and value <= 0):
                 rule = "finite and positive" if name in ("fx", "fy") else "finite"
                 raise BadSample(f"must be {rule}, got {value}", field=f"intrinsics.{name}")
             if abs(value) > _FARTHEST_PX or (name in ("fx", "fy") and value < 1 / _FARTHEST_PX):
@@ -68,7 +77,7 @@ class Intrinsics:
 
     def cropped(self, left: int, top: int) -> "Intrinsics":
         """Move the principal point for a window that starts at (left, top)."""
-        return replace(self, cx=self.cx - left, cy=self.cy - top)
+        return Intrinsics(self.fx, self.fy, self.cx - left, self.cy - top)
 
     def resized(self, scale_x: float, scale_y: float) -> "Intrinsics":
         """Scale to another pixel grid; with centres at integers the half pixel has to move along."""
@@ -81,7 +90,7 @@ class Intrinsics:
 
     def mirrored(self, width: int) -> "Intrinsics":
         """Describe the left-right mirrored image by a camera with a positive focal length."""
-        return replace(self, cx=width - 1 - self.cx)
+        return Intrinsics(self.fx, self.fy, width - 1 - self.cx, self.cy)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,10 +135,9 @@ class Sample:
     def __post_init__(self) -> None:
         self._check_shapes()
         self._check_label()
-        object.__setattr__(self, "target", _zero_outside(self.valid, self.target))
-        if self.sigma is not None:
-            object.__setattr__(self, "sigma", _zero_outside(self.valid, self.sigma))
-        self._check_values()
+        self._check_target()
+        self._check_planes_and_sky()
+        self._check_sigma()
         self._check_pairs()
 
     @property
@@ -146,26 +154,40 @@ class Sample:
         """Return a checked copy with some fields changed."""
         return replace(self, **changes)
 
+    def derived(self, **changes: Any) -> Self:
+        """Return a copy with some fields changed, of which only is checked that there is a label still.
+
+        Safe where every new map shows pixels of this sample's own map that were cut out, chosen, moved or
+        mirrored, all maps alike, with 0 where `valid` is False; then no value can break a rule that held
+        before. Pairs must lie inside the new size. Images may be new, uint8 of the maps' size. For everything
+        else there is `replaced`, which checks all.
+
+        Raises:
+            BadSample: no label is left.
+        """
+        # No constructor and so no checks: a whole pass over every map for each of them.
+        copy = object.__new__(type(self))
+        for name in self.__dataclass_fields__:
+            object.__setattr__(copy, name, changes.pop(name) if name in changes else getattr(self, name))
+        if changes:
+            raise TypeError(f"a sample has no {', '.join(changes)}")
+        copy._check_label()
+        if copy.kind is LabelKind.ORDINAL:
+            copy._check_any_pair()
+        return copy
+
     def fail(self, field: str, reason: str) -> BadSample:
         """Build the error that names this sample and one of its fields."""
         return BadSample(reason, sample=self.name, field=field)
 
     def _check_shapes(self) -> None:
-        expected: Sequence[tuple[str, type, tuple[int, ...]]] = [
-            ("image", np.uint8, (*self.image.shape[:2], 3)),
-            ("target", np.float32, self.image.shape[:2]),
-            ("valid", np.bool_, self.image.shape[:2]),
-            ("sky", np.bool_, self.image.shape[:2]),
-            ("planes", np.int32, self.image.shape[:2]),
-            ("sigma", np.float32, self.image.shape[:2]),
-        ]
-        for field, dtype, shape in expected:
-            array = getattr(self, field)
+        size = self.image.shape[:2]
+        for field, dtype in _DTYPES.items():
+            array, shape = getattr(self, field), (*size, 3) if field == "image" else size
             if array is None and field == "sigma":
                 continue
             if array.dtype != dtype or array.shape != shape or array.size == 0:
-                found = f"{array.dtype} {array.shape}"
-                raise self.fail(field, f"must be {np.dtype(dtype).name} {shape}, got {found}")
+                raise self.fail(field, f"must be {dtype} {shape}, got {array.dtype} {array.shape}")
 
     def _check_label(self) -> None:
         count = np.count_nonzero(self.valid)
@@ -178,25 +200,36 @@ class Sample:
         elif not count:
             raise self.fail("valid", f"0 of {self.valid.size} pixels are valid")
 
-    def _check_values(self) -> None:
-        """Check the maps, which are 0 outside `valid` by now; whole maps are checked faster than parts."""
-        count = int(np.count_nonzero(self.valid))
-        if bad := self.target.size - np.count_nonzero(np.isfinite(self.target)):
-            raise self.fail("target", f"{bad} of {count} valid pixels are not finite")
-        if self.kind in DEPTH_KINDS and not _positive(self.target, count):
-            lowest = self.target[self.valid].min()
+    def _check_target(self) -> None:
+        """Check the target, and clear it outside `valid`; whole maps are checked faster than parts."""
+        is_depth = self.kind in DEPTH_KINDS
+        if is_depth and _is_positive_just_where(self.valid, self.target):
+            return
+        target = _zero_outside(self.valid, self.target)
+        object.__setattr__(self, "target", target)
+        if bad := target.size - np.count_nonzero(np.isfinite(target)):
+            raise self.fail("target", f"{bad} of {np.count_nonzero(self.valid)} valid pixels are not finite")
+        if is_depth and not _is_positive_just_where(self.valid, target):
+            lowest = target[self.valid].min()
             raise self.fail("target", f"depth must be positive, the smallest valid value is {lowest:g}")
+
+    def _check_planes_and_sky(self) -> None:
         if self.planes.min() < 0:
             raise self.fail("planes", f"ids must not be negative, got {self.planes.min()}")
         if self.sky.any() and (both := np.count_nonzero(self.sky & self.valid)):
             raise self.fail("sky", f"{both} sky pixels are marked valid")
-        if self.sigma is not None and not (np.isfinite(self.sigma).all() and _positive(self.sigma, count)):
+
+    def _check_sigma(self) -> None:
+        if self.sigma is None or _is_positive_just_where(self.valid, self.sigma):
+            return
+        object.__setattr__(self, "sigma", _zero_outside(self.valid, self.sigma))
+        if not _is_positive_just_where(self.valid, self.sigma):
             raise self.fail("sigma", "must be finite and positive at every valid pixel")
 
     def _check_pairs(self) -> None:
+        if self.kind is LabelKind.ORDINAL:
+            self._check_any_pair()
         if self.pairs is None or not len(self.pairs):
-            if self.kind is LabelKind.ORDINAL:
-                raise self.fail("pairs", "no pair of points: nothing to learn from")
             return
         if self.pairs.dtype != np.int32 or self.pairs.ndim != 2 or self.pairs.shape[1] != 5:
             raise self.fail("pairs", f"must be int32 (p, 5), got {self.pairs.dtype} {self.pairs.shape}")
@@ -207,6 +240,10 @@ class Sample:
         if not np.isin(relation, (-1, 0, 1)).all():
             raise self.fail("pairs", "relations must be -1, 0 or 1")
 
+    def _check_any_pair(self) -> None:
+        if self.pairs is None or not len(self.pairs):
+            raise self.fail("pairs", "no pair of points: nothing to learn from")
+
 
 def _zero_outside(
     valid: Bool[np.ndarray, "h w"], values: Float32[np.ndarray, "h w"]
@@ -216,6 +253,8 @@ def _zero_outside(
     return kept
 
 
-def _positive(values: Float32[np.ndarray, "h w"], count: int) -> bool:
-    """Tell whether `count` values are positive and all others 0."""
-    return bool(values.min() >= 0) and np.count_nonzero(values != 0) == count
+def _is_positive_just_where(valid: Bool[np.ndarray, "h w"], values: Float32[np.ndarray, "h w"]) -> bool:
+    """Tell whether values are positive and finite where `valid`, and all bits elsewhere are 0."""
+    bits = values.view(np.uint32)
+    # Read as integers, infinity is followed by NaN and then by all that is negative, -0 included.
+    return bool(bits.max() < _INFINITY) and np.array_equal(bits != 0, valid)

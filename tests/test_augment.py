@@ -61,6 +61,30 @@ def sparse(rows: int, columns: int, share: float, **changes: object) -> Sample:
     return addressed(rows, columns, valid=valid, **changes)
 
 
+def of_kind(kind: LabelKind, rows: int, columns: int, share: float) -> Sample:
+    """A sample of any kind with all fields that the kind may have; rubbish outside the mask."""
+    random = np.random.default_rng(rows + columns)
+    has_depth = kind not in (LabelKind.NONE, LabelKind.ORDINAL)
+    valid = (random.random((rows, columns)) < share) & has_depth
+    valid[0, 0] = has_depth
+    target = random.normal(0, 3, (rows, columns)).astype(np.float32)
+    if kind is LabelKind.AFFINE_DISPARITY:
+        target[0, 0] = -2  # what a pixel without a point would read
+    else:
+        target[valid] = np.abs(target[valid]) + 0.1
+    return addressed(
+        rows,
+        columns,
+        kind=kind,
+        valid=valid,
+        target=target,
+        sky=~valid & (random.random((rows, columns)) < 0.5),
+        planes=random.integers(0, 9, (rows, columns)).astype(np.int32) + (kind is LabelKind.NONE),
+        sigma=np.abs(target) + 1 if has_depth else None,
+        pairs=random_pairs(rows, columns, 20),
+    )
+
+
 def planes_only(rows: int, columns: int, at: tuple[int, int]) -> Sample:
     planes = np.zeros((rows, columns), np.int32)
     planes[at] = 700
@@ -122,6 +146,37 @@ def test_crop_keeps_every_point_where_it_was(size: tuple[int, int], data: st.Dat
     np.testing.assert_allclose(ray_change(before, after), 0, atol=1e-12)
     np.testing.assert_array_equal(after.image, before.image[top : top + height, left : left + width])
     np.testing.assert_array_equal(after.sigma, after.target / 8)
+
+
+@given(
+    size=sizes,
+    new=sizes,
+    kind=st.sampled_from(LabelKind),
+    share=st.sampled_from([0.1, 0.4, 0.7, 1.0]),
+    data=st.data(),
+)
+@settings(max_examples=150, deadline=None)
+def test_what_is_derived_unchecked_passes_all_checks_and_is_clear_outside_the_mask(
+    size: tuple[int, int], new: tuple[int, int], kind: LabelKind, share: float, data: st.DataObject
+) -> None:
+    before = of_kind(kind, *size, share)
+    height, width = data.draw(st.integers(1, size[0])), data.draw(st.integers(1, size[1]))
+    changes: list[Callable[[], Sample]] = [
+        lambda: crop(before, size[0] - height, size[1] - width, height, width),
+        lambda: resize(before, *new),
+        lambda: mirror(before),
+        lambda: mirror(resize(crop(before, size[0] - height, size[1] - width, height, width), *new)),
+        lambda: augment(before, replace(STILL, height=new[0], width=new[1]), seed=0, epoch=0, index=0),
+    ]
+    for change in changes:
+        try:
+            after = change()
+        except BadSample:
+            continue
+        assert equal(after.replaced(), after)
+        assert after.image.shape == (*after.size, 3)
+        for values in (after.target, after.sigma):
+            assert values is None or not values.view(np.int32)[~after.valid].any()
 
 
 @given(size=sizes, new=sizes)

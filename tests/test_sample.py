@@ -51,6 +51,18 @@ def test_values_outside_the_mask_are_cleared(rubbish):
     assert sample.target[1:].all()
 
 
+@pytest.mark.parametrize("kind", [LabelKind.METRIC_DEPTH, LabelKind.AFFINE_DISPARITY])
+def test_not_even_a_sign_is_left_outside_the_mask(kind):
+    sample = Sample(**fields(kind=kind, target=map_with(-0.0, at=(0, 2)), sigma=map_with(-0.0, at=(0, 2))))
+    assert not sample.target.view(np.int32)[0].any()
+    assert not sample.sigma.view(np.int32)[0].any()
+
+
+def test_a_map_that_is_clear_outside_the_mask_is_not_copied():
+    clear = Sample(**fields()).target
+    assert Sample(**fields(target=clear)).target is clear
+
+
 def test_arrays_of_the_caller_stay_as_they_are():
     target = map_with(np.nan, at=(0, 2))
     Sample(**fields(target=target))
@@ -59,7 +71,12 @@ def test_arrays_of_the_caller_stay_as_they_are():
 
 BROKEN = [
     ({"target": map_with(np.nan)}, "target", "1 of 18 valid pixels are not finite"),
+    ({"target": map_with(np.inf)}, "target", "1 of 18 valid pixels are not finite"),
+    ({"target": map_with(-np.nan)}, "target", "1 of 18 valid pixels are not finite"),
+    ({"target": map_with(np.nan), "kind": LabelKind.AFFINE_DISPARITY}, "target", "1 of 18 valid pixels are"),
     ({"target": map_with(0)}, "target", "depth must be positive, the smallest valid value is 0"),
+    ({"target": map_with(-0.0)}, "target", "depth must be positive, the smallest valid value is -0"),
+    ({"target": map_with(-2)}, "target", "depth must be positive, the smallest valid value is -2"),
     ({"target": map_with(1, np.float64)}, "target", r"must be float32 \(4, 6\), got float64 \(4, 6\)"),
     ({"target": np.ones((4, 5), np.float32)}, "target", r"must be float32 \(4, 6\), got float32 \(4, 5\)"),
     ({"image": np.zeros((H, W, 4), np.uint8)}, "image", r"must be uint8 \(4, 6, 3\), got uint8 \(4, 6, 4\)"),
@@ -68,6 +85,8 @@ BROKEN = [
     ({"planes": map_with(-2, np.int32)}, "planes", "ids must not be negative, got -2"),
     ({"sky": map_with(0, bool)}, "sky", "17 sky pixels are marked valid"),
     ({"sigma": map_with(0)}, "sigma", "must be finite and positive at every valid pixel"),
+    ({"sigma": map_with(-1)}, "sigma", "must be finite and positive at every valid pixel"),
+    ({"sigma": map_with(np.nan)}, "sigma", "must be finite and positive at every valid pixel"),
     ({"sigma": map_with(np.inf)}, "sigma", "must be finite and positive at every valid pixel"),
     ({"kind": LabelKind.NONE}, "valid", "a label of kind NONE has no depth, but 18 pixels are valid"),
     ({"kind": LabelKind.NONE, "valid": np.zeros((H, W), bool)}, "planes", "nothing to learn from"),
@@ -90,6 +109,33 @@ def test_a_replaced_sample_is_checked_again():
     assert sample.replaced(key="b").name == "middlebury/b"
     with pytest.raises(BadSample, match="target"):
         sample.replaced(target=map_with(np.nan))
+
+
+@pytest.mark.parametrize("value", [1e-45, 1e-38, 3.4e38])
+def test_any_positive_finite_number_is_a_depth(value):
+    assert Sample(**fields(target=map_with(value))).target[2, 3] == np.float32(value)
+
+
+def test_a_derived_sample_is_the_same_but_for_what_was_changed():
+    sample = Sample(**fields())
+    image = np.ones((H, W, 3), np.uint8)
+    derived = sample.derived(image=image)
+    assert derived.image is image
+    names = [name for name in fields() if name != "image"]
+    assert all(getattr(derived, name) is getattr(sample, name) for name in names)
+    with pytest.raises(TypeError, match="a sample has no depth"):
+        sample.derived(depth=sample.target)
+
+
+def test_a_derived_sample_without_a_label_is_refused():
+    nothing = np.zeros((H, W), bool)
+    with pytest.raises(BadSample, match="0 of 24 pixels are valid"):
+        Sample(**fields()).derived(valid=nothing)
+    planes = Sample(**fields(kind=LabelKind.NONE, valid=nothing, sigma=None, planes=map_with(1, np.int32)))
+    with pytest.raises(BadSample, match="no depth and no plane"):
+        planes.derived(planes=np.zeros((H, W), np.int32))
+    with pytest.raises(BadSample, match="no pair of points"):
+        ordinal().derived(pairs=np.zeros((0, 5), np.int32))
 
 
 def test_a_sample_survives_pickling_to_a_worker():

@@ -177,8 +177,9 @@ class ShardSet:
 
     def _blobs(self, number: int, shard: Shard, row: int) -> dict[str, memoryview]:
         """Fetch all fields of a sample with one read and check each of them."""
-        start = int(shard.index.offsets[row].min())
-        length = int((shard.index.offsets[row] + shard.index.lengths[row]).max()) - start
+        offsets, lengths = shard.index.offsets[row].tolist(), shard.index.lengths[row].tolist()
+        start = min(offsets)
+        length = max(map(operator.add, offsets, lengths)) - start
         try:
             return self._checked(self._read(number, shard, start, length), start, shard, row)
         except CorruptShard:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -71,8 +72,8 @@ class ShardIndex:
 
     def intrinsics(self, row: int) -> Intrinsics | None:
         """Return the camera of a sample, or None where it is not known."""
-        camera = self.cameras[row]
-        return None if np.isnan(camera[0]) else Intrinsics(*map(float, camera))
+        camera = self.cameras[row].tolist()
+        return None if math.isnan(camera[0]) else Intrinsics(*camera)
 
     def to_plain(self) -> dict[str, Any]:
         """Return columns of plain values, for JSON."""
