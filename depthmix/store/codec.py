@@ -167,7 +167,7 @@ def decode_log16(blob: Blob, size: Size) -> Float32[np.ndarray, "h w"]:
         raise CorruptShard(f"range must be positive and ordered, got {low:g} .. {high:g}")
     # All values as an outer product of two short tables in float64: exact to float32 rounding, the same on
     # every processor, and 20 times cheaper than one exponential per pixel.
-    step, rows = np.log(high / low) / steps, steps // 256 + 1
+    step, rows = np.log(high / low) / steps, (steps + 1) // 256 + 1  # the last code is steps + 1
     table = np.outer(np.exp(np.arange(rows) * 256 * step), low * np.exp((np.arange(256) - 1) * step))
     return _look_up(codes, table.ravel())
 

@@ -54,6 +54,14 @@ def test_log_code_of_everyday_depths_errs_by_less_than_63_millionths(label):
     assert (np.abs(decoded - values)[valid] <= 6.3e-5 * values[valid]).all()
 
 
+@pytest.mark.parametrize("steps", [1, 254, 255, 256, 511, 65279, 65534])
+def test_the_last_of_any_number_of_steps_is_the_largest_value(steps):
+    values = np.exp(np.array([[0, (steps - 0.5) * codec.SPACING]])).astype(np.float32)
+    blob = codec.encode_log16(values, np.ones((1, 2), bool))
+    assert codec.RANGE.unpack_from(blob)[2] == steps
+    assert np.array_equal(codec.decode_log16(blob, (1, 2)), values)
+
+
 @given(labels(finite))
 @calm
 def test_affine_code_keeps_its_stated_absolute_error_and_zeros(label):
