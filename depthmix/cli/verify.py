@@ -20,14 +20,17 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("root", type=Path, nargs="+", help="prepared sets, or folders that hold some")
+    parser.add_argument(
+        "root", type=_place, nargs="+", help="prepared sets, or folders that hold some; URLs, too (s3://...)"
+    )
     parser.add_argument("--workers", type=int, metavar="N", help="cores that hash (default: all of them)")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
     parser.add_argument(
         "--resume",
         type=Path,
         metavar="FILE",
-        help="remember here, outside of the sets, what is done; run the same command again after a kill",
+        help="remember here, outside of the sets, what is done; run the same command again after a kill "
+        "(local sets only)",
     )
 
 
@@ -36,6 +39,10 @@ def run(options: argparse.Namespace) -> int:
     workers = (os.cpu_count() or 1) if options.workers is None else options.workers
     if workers < 1:
         raise ConfigError(f"must be at least 1, got {workers}", field="--workers")
+    if options.resume and (urls := [root for root in options.root if isinstance(root, str)]):
+        reason = f"cannot be told for {urls[0]}: what a server states does not prove that a file is unchanged"
+        hint = "leave it out, or verify URLs in a command of their own"
+        raise ConfigError(reason, field="--resume", hint=hint)
     folders = [folder for root in options.root for folder in _sets(root)]
     vouched = _vouched(options.resume, folders)
     results = []
@@ -52,18 +59,24 @@ def run(options: argparse.Namespace) -> int:
     return 1 if count else 0
 
 
+def _place(text: str) -> str | Path:
+    from depthmix.store.remote import is_url
+
+    return text if is_url(text) else Path(text)
+
+
 def _found(
-    roots: list[Path], folders: list[Path], workers: int, vouched: "Vouched | None"
-) -> "Iterator[tuple[Path, Verified]]":
+    roots: list[str | Path], folders: list[str | Path], workers: int, vouched: "Vouched | None"
+) -> "Iterator[tuple[str | Path, Verified]]":
     """Yield what is found in each set, as soon as it is known."""
     from depthmix.cli.progress import bar
     from depthmix.store.verify import Verified, verify_set
 
     for root in roots:
-        if not _sets(root):
+        if isinstance(root, Path) and not _sets(root):
             yield root, Verified(0, 0, 0, 0, [_nothing(root)])
     for folder in folders:
-        with bar(f"verify {folder.name}") as update:
+        with bar(f"verify {str(folder).rstrip('/').rpartition('/')[2]}") as update:
             found = verify_set(
                 folder,
                 workers=workers,
@@ -73,13 +86,43 @@ def _found(
         yield folder, found
 
 
-def _sets(root: Path) -> list[Path]:
+def _sets(root: str | Path) -> list[str | Path]:
     """List the folders of sets at a path: those with a record, and those where only the record is gone."""
+    if isinstance(root, str):
+        return _sets_behind(root)
     try:
         inside = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
         return [folder for folder in [root, *inside] if _is_set(folder)]
     except OSError as error:
         raise StorageError(error.strerror or str(error), file=root) from error
+
+
+def _sets_behind(url: str) -> list[str | Path]:
+    """List the URLs of sets likewise; the URL itself where none is seen, which then says what it lacks."""
+    from depthmix.store.remote import RemoteFolder
+
+    def names(place: str) -> list[str]:
+        try:
+            return RemoteFolder(place).names()
+        except StorageError:  # many servers list nothing
+            return []
+
+    url = url.rstrip("/")
+    found = names(url)
+    sets = [url] if _are_set(found) else []
+    inside = [f"{url}/{name.rstrip('/')}" for name in found if name.endswith("/")]
+    return [*sets, *(folder for folder in inside if _are_set(names(folder)))] or [url]
+
+
+def _are_set(names: list[str]) -> bool:
+    from depthmix.store.gate import NAME
+    from depthmix.store.writer import QUARANTINE, ROOT
+
+    # By names alone: a shard with its record beside it, where those of the set are gone.
+    pairs = {name[:-3] for name in names if NAME.fullmatch(name)} & {
+        name[:-5] for name in names if name.endswith(".json")
+    }
+    return bool(pairs or {ROOT, QUARANTINE} & set(names))
 
 
 def _is_set(folder: Path) -> bool:
@@ -98,18 +141,18 @@ def _nothing(root: Path) -> DepthmixError:
     return StorageError("no prepared set here (no index.json)", file=root, hint=hint)
 
 
-def _vouched(file: Path | None, folders: list[Path]) -> "Vouched | None":
+def _vouched(file: Path | None, folders: list[str | Path]) -> "Vouched | None":
     from depthmix.store.vouched import Vouched
 
     if file is None:
         return None
-    if any(file.resolve().is_relative_to(folder.resolve()) for folder in folders):
+    if any(file.resolve().is_relative_to(Path(folder).resolve()) for folder in folders):
         hint = "choose a place that no set occupies"
         raise ConfigError("lies inside a prepared set", file=file, field="--resume", hint=hint)
     return Vouched(file)
 
 
-def _show(folder: Path, found: "Verified") -> None:
+def _show(folder: str | Path, found: "Verified") -> None:
     for problem in found.problems:
         print(problem, file=sys.stderr)
     known = f", {found.vouched} of them verified before" if found.vouched else ""
@@ -118,7 +161,7 @@ def _show(folder: Path, found: "Verified") -> None:
     print(visible(f"{folder}: {found.samples} samples in {shards}{known}, {count}"), flush=True)
 
 
-def _plain(folder: Path, found: "Verified") -> dict[str, Any]:
+def _plain(folder: str | Path, found: "Verified") -> dict[str, Any]:
     """Return the result of one set as plain values."""
     numbers = {name: getattr(found, name) for name in ("samples", "shards", "bytes", "vouched")}
     parts = ("file", "sample", "field", "reason", "hint")

@@ -9,6 +9,7 @@ import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ __all__ = [
     "MACHINE",
     "MAX_RECORD",
     "TEMPORARY",
+    "Hashed",
     "commit",
     "is_record",
     "open_plain",
@@ -57,6 +59,21 @@ MACHINE: Final = frozenset(
         *(errno.EREMOTEIO, errno.ENOTCONN, errno.ECONNRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH),
     )
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Hashed:
+    """Tell what a file was found to be.
+
+    Args:
+        size: in bytes.
+        sha256: of all of them.
+        state: as the file system saw the file; None behind a URL.
+    """
+
+    size: int
+    sha256: str
+    state: os.stat_result | None = None
 
 
 def commit(path: Path, data: bytes | memoryview) -> None:

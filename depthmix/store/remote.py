@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from depthmix.errors import CorruptShard, StorageError
 from depthmix.store.gate import REBUILD, Shard, check_root, check_shard
-from depthmix.store.record import MAX_RECORD, parse_record
+from depthmix.store.record import MAX_RECORD, PIECE, Hashed, parse_record
 from depthmix.store.writer import ROOT
 
 __all__ = ["RangeCache", "RemoteFolder", "below", "cache_folder", "is_url"]
@@ -64,20 +64,20 @@ class RemoteFolder:
 
     def path(self, name: str) -> str:
         """Return the URL of a file, as messages name it."""
-        return f"{self.url}/{name}"
+        return f"{self.url}/{name}".rstrip("/")
 
-    def read(self, name: str) -> bytes:
-        """Fetch a record.
+    def read(self, name: str, most: int = MAX_RECORD) -> bytes:
+        """Fetch a whole file of at most so many bytes, a record above all.
 
         Raises:
             StorageError: it is missing or cannot be fetched.
-            CorruptShard: it is larger than a record may be.
+            CorruptShard: it is larger.
         """
         data: bytes = self._tried(
-            name, lambda system, root: system.cat_file(f"{root}/{name}", start=0, end=MAX_RECORD + 1)
+            name, lambda system, root: system.cat_file(f"{root}/{name}", start=0, end=most + 1)
         )
-        if len(data) > MAX_RECORD:
-            reason = f"has more than {MAX_RECORD} bytes"
+        if len(data) > most:
+            reason = f"has more than {most} bytes"
             raise CorruptShard(reason, file=self.path(name), field="size", hint=REBUILD)
         return data
 
@@ -120,15 +120,83 @@ class RemoteFolder:
         kept = self.cache.get(key) if self.cache else None
         if kept is not None:
             return kept
+        data = self._range(name, start, length)
+        if self.cache:
+            self.cache.put(key, data)
+        return data
+
+    def _range(self, name: str, start: int, length: int) -> bytes:
         data: bytes = self._tried(
             name, lambda system, root: system.cat_file(f"{root}/{name}", start=start, end=start + length)
         )
         if len(data) > length:
             hint = "use a server that answers range requests, or copy the set to a disk"
             raise StorageError("the server sends more than was asked for", file=self.path(name), hint=hint)
-        if self.cache:
-            self.cache.put(key, data)
         return data
+
+    def hashed(self, entry: Mapping[str, Any]) -> Hashed:
+        """Hash a shard piece by piece as the server sends it; nothing is kept.
+
+        Args:
+            entry: what the record of the set states about it.
+
+        Raises:
+            StorageError: it is missing, cannot be fetched, or is another one each time.
+        """
+        first = self._hashed(entry)
+        if first == (wanted := Hashed(entry["size"], entry["sha256"])):
+            return first
+        second = self._hashed(entry)  # perhaps damaged on its way; what arrives again is what lies there
+        if second not in (first, wanted):
+            hint = "wait until nobody writes here, see to the connection, and verify again"
+            raise StorageError(
+                "has other bytes each time it is read", file=self.path(entry["file"]), hint=hint
+            )
+        return second
+
+    def _hashed(self, entry: Mapping[str, Any]) -> Hashed:
+        name, size = entry["file"], entry["size"]
+        found, done = sha256(), 0
+        try:
+            for start in range(0, max(size, 1), PIECE):
+                # The last piece asks for a byte too many, to see whether the file goes on: servers refuse a
+                # request that begins behind the end.
+                length = PIECE if start + PIECE < size else size + 1 - start
+                data = self._range(name, start, length)
+                found.update(data)
+                done += len(data)
+                if len(data) < length:
+                    break
+        except StorageError:
+            # A file that was cut between two pieces: servers refuse what begins behind its end.
+            stated = self._size(name)
+            if stated is None or stated >= size:
+                raise
+            return Hashed(stated, "")
+        if done > size:
+            return Hashed(max(done, self._size(name) or 0), "")
+        return Hashed(done, found.hexdigest())
+
+    def _size(self, name: str) -> int | None:
+        """Return the size that the server states, to explain what was found; None where it states none."""
+        try:
+            size = self._tried(name, lambda system, root: system.info(f"{root}/{name}")).get("size")
+        except StorageError:
+            return None
+        return size if isinstance(size, int) else None
+
+    def names(self) -> list[str]:
+        """List what lies in the folder, sorted, folders with a slash behind their name.
+
+        Raises:
+            StorageError: it is missing, or the server lists nothing.
+        """
+        listed = self._tried("", lambda system, root: system.ls(root, detail=True))
+        names = set()
+        for item in listed:
+            name = str(item["name"]).rstrip("/").rsplit("/", 1)[-1]
+            names.add(f"{name}/" if item.get("type") == "directory" else name)
+        return sorted(names - {"/", "./", "../"})
 
     def forget(self, name: str, start: int, length: int, mark: str) -> None:
         """Drop a range from the cache, so that it is fetched again."""

@@ -18,6 +18,7 @@ from depthmix.sources.files import file_size
 from depthmix.sources.layout import visible
 
 SIZE = (12, 16)
+COUNT = 10  # raw samples of the set that verifications look at, one of them bad
 
 
 class TinySource(Source):

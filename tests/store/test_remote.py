@@ -3,10 +3,7 @@
 import logging
 import os
 import pickle
-import threading
 import zlib
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -17,57 +14,6 @@ from depthmix.store import ShardSet, remote
 from depthmix.store.remote import RangeCache, RemoteFolder, is_url
 from depthmix.testing.contract import digest
 from tests.store.helpers import TinySource, make_raw
-
-
-class Handler(SimpleHTTPRequestHandler):
-    """Serve files with ranges; count requests, and fail as often as a test wants."""
-
-    ranges = True
-
-    def __init__(self, *args, state, **options):
-        self.state = state
-        super().__init__(*args, **options)
-
-    def do_GET(self):
-        self.state["requests"].append((self.path, self.headers.get("Range")))
-        if self.state["failures"]:
-            self.state["failures"] -= 1
-            self.send_error(503)
-            return
-        file = Path(self.translate_path(self.path))
-        wanted = self.headers.get("Range")
-        if not wanted or not self.state["ranges"] or not file.is_file():
-            super().do_GET()
-            return
-        first, last = wanted.removeprefix("bytes=").split("-")
-        part = file.read_bytes()[int(first) : int(last) + 1]
-        self.send_response(206)
-        self.send_header("Content-Length", str(len(part)))
-        self.end_headers()
-        self.wfile.write(part)
-
-    def log_message(self, *args):
-        pass
-
-
-@pytest.fixture
-def served(tmp_path):
-    """Return a folder, its URL, and what the server was asked for."""
-    folder = tmp_path / "served"
-    folder.mkdir()
-    state = {"requests": [], "failures": 0, "ranges": True}
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, state=state, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield folder, f"http://127.0.0.1:{server.server_port}", state
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-@pytest.fixture
-def hasty(monkeypatch):
-    monkeypatch.setattr(remote, "PAUSES_S", (0.0, 0.0))
 
 
 @pytest.mark.parametrize(

@@ -10,36 +10,13 @@ import pytest
 
 from depthmix.cli.main import main
 from depthmix.errors import ConfigError
-from depthmix.prepare import prepare
-from depthmix.store import verify
+from depthmix.store import local, verify
 from depthmix.store.folder import own_folder
+from depthmix.store.local import LocalFolder
 from depthmix.store.reader import ShardSet
 from depthmix.store.verify import verify_set
 from depthmix.store.vouched import Vouched
-from tests.store.helpers import TinySource, make_raw
-
-COUNT = 10
-
-
-@pytest.fixture(scope="module")
-def pristine(tmp_path_factory):
-    """Three shards of up to three samples, one raw sample left out."""
-    out = tmp_path_factory.mktemp("prepared") / "tiny"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("depthmix.prepare.run.MEBIBYTE", 4500)
-        prepare(
-            TinySource(make_raw(tmp_path_factory.mktemp("raw"), COUNT, bad=[4])),
-            out,
-            shard_mb=1,
-            max_bad_fraction=0.5,
-        )
-    assert len(list(out.glob("*.h5"))) > 2
-    return out
-
-
-@pytest.fixture
-def root(pristine, tmp_path):
-    return shutil.copytree(pristine, tmp_path / "tiny")
+from tests.store.helpers import COUNT
 
 
 def problems(root, **options):
@@ -50,6 +27,25 @@ def flip(path, position, bit=0):
     data = bytearray(path.read_bytes())
     data[position] ^= 1 << bit
     path.write_bytes(data)
+
+
+# What is done to a set, and what is said about it.
+DAMAGE = [
+    (lambda root: os.truncate(root / "00001.h5", 900), "00001.h5: size: expected {size} bytes, got 900"),
+    (
+        lambda root: (root / "00001.h5").write_bytes(b"a" * 99999),
+        "size: expected {size} bytes, got 99999",
+    ),
+    (lambda root: (root / "00001.h5").unlink(), "00001.h5: No such file or directory"),
+    (lambda root: (root / "00001.json").unlink(), "00001.json: No such file or directory"),
+    (lambda root: (root / "index.json").unlink(), "index.json: prepare has not finished here"),
+    (lambda root: (root / "quarantine.jsonl").unlink(), "quarantine.jsonl: No such file or directory"),
+    (lambda root: flip(root / "quarantine.jsonl", 9), "quarantine.jsonl: skipped: differs from the list"),
+    (lambda root: flip(root / "index.json", 300), "index.json: proof: the record does not match"),
+    (lambda root: shutil.copy(root / "00000.h5", root / "00007.h5"), "00007.h5: belongs to no record"),
+    (lambda root: (root / "notes.json").write_text("{}"), "notes.json: belongs to no record; remove it"),
+    (lambda root: (root / ".00001.h5.12-ab.tmp").write_text(""), ".tmp: belongs to no record"),
+]
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -95,25 +91,7 @@ def test_of_many_damaged_samples_the_first_are_named_and_the_others_counted(root
     assert f"{len(index) - 1} more samples differ" in rest
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (lambda root: os.truncate(root / "00001.h5", 900), "00001.h5: size: expected {size} bytes, got 900"),
-        (
-            lambda root: (root / "00001.h5").write_bytes(b"a" * 99999),
-            "size: expected {size} bytes, got 99999",
-        ),
-        (lambda root: (root / "00001.h5").unlink(), "00001.h5: No such file or directory"),
-        (lambda root: (root / "00001.json").unlink(), "00001.json: No such file or directory"),
-        (lambda root: (root / "index.json").unlink(), "index.json: prepare has not finished here"),
-        (lambda root: (root / "quarantine.jsonl").unlink(), "quarantine.jsonl: No such file or directory"),
-        (lambda root: flip(root / "quarantine.jsonl", 9), "quarantine.jsonl: skipped: differs from the list"),
-        (lambda root: flip(root / "index.json", 300), "index.json: proof: the record does not match"),
-        (lambda root: shutil.copy(root / "00000.h5", root / "00007.h5"), "00007.h5: belongs to no record"),
-        (lambda root: (root / "notes.json").write_text("{}"), "notes.json: belongs to no record; remove it"),
-        (lambda root: (root / ".00001.h5.12-ab.tmp").write_text(""), ".tmp: belongs to no record"),
-    ],
-)
+@pytest.mark.parametrize(("change", "said"), DAMAGE)
 def test_every_kind_of_damage_is_named_with_its_file(root, change, said):
     said = said.format(size=(root / "00001.h5").stat().st_size)
     change(root)
@@ -138,18 +116,18 @@ def test_two_shards_in_each_others_place_are_told_from_damage(root):
 
 def test_a_shard_of_equal_size_in_anothers_place_is_recognised(root):
     owners = {"a" * 64: "00000.h5"}
-    (error,) = verify._differing(root / "00001.h5", "a" * 64, None, owners)
+    (error,) = verify._differing(LocalFolder(root), "00001.h5", "a" * 64, None, owners)
     assert "holds the bytes of 00000.h5" in str(error)
 
 
 def test_a_shard_that_changes_while_it_is_hashed_is_said_to(root, monkeypatch):
-    original = verify.hashlib.file_digest
+    original = local.hashlib.file_digest
 
     def slow(file, kind):
         os.utime(file.fileno(), ns=(1, 1))
         return original(file, kind)
 
-    monkeypatch.setattr(verify.hashlib, "file_digest", slow)
+    monkeypatch.setattr(local.hashlib, "file_digest", slow)
     found = problems(root)
     assert len(found) == len(list(root.glob("*.h5")))
     assert all("was changed while it was read" in text for text in found)
@@ -267,9 +245,9 @@ def test_the_command_refuses_to_work_without_workers(root, capsys):
 def test_the_command_goes_on_after_a_kill_and_then_forgets(root, tmp_path, capsys):
     progress = tmp_path / "done"
     program = (
-        "import sys, time; from depthmix.store import verify; original = verify._hash\n"
-        "def slow(path):\n    time.sleep(0.3); return original(path)\n"
-        "verify._hash = slow\n"
+        "import sys, time; from depthmix.store.local import LocalFolder; original = LocalFolder.hashed\n"
+        "def slow(*args):\n    time.sleep(0.3); return original(*args)\n"
+        "LocalFolder.hashed = slow\n"
         "from depthmix.cli.main import main; main(sys.argv[1:])"
     )
     command = [
