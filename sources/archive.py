@@ -5,6 +5,7 @@ from zipfile import ZipFile
 
 from depthmix.errors import BadSource
 from depthmix.sources.decode import MAX_PIXELS, read_bytes, refusing
+from depthmix.sources.listing import matching
 
 __all__ = ["list_files", "read_file"]
 
@@ -13,12 +14,13 @@ def list_files(root: Path, inside: str = "") -> list[str]:
     """List the files in `root/inside` and in its direct subfolders, as sorted names with forward slashes.
 
     Raises:
-        BadSource: an archive that cannot be read.
+        BadSource: a folder that cannot be listed, or an archive that cannot be read.
     """
     if root.is_dir():
         base = root / inside
-        found = [path.relative_to(base) for pattern in ("*", "*/*") for path in base.glob(pattern)]
-        return sorted(path.as_posix() for path in found if (base / path).is_file())
+        found = sorted(name for pattern in ("*", "*/*") for name in matching(base, pattern))
+        with refusing(base, "check the permissions and the disk"):
+            return [name for name in found if (base / name).is_file()]
     prefix = f"{inside.strip('/')}/" if inside.strip("/") else ""
     with refusing(root, "fetch the archive again"), ZipFile(root) as archive:
         names = [name.removeprefix(prefix) for name in archive.namelist() if name.startswith(prefix)]

@@ -13,6 +13,7 @@ from depthmix.sources.base import Source, SourceCard
 from depthmix.sources.decode import read_image
 from depthmix.sources.feather import read_feather
 from depthmix.sources.layout import files_below
+from depthmix.sources.listing import matching
 from depthmix.sources.poses import FARTHEST_M, inverse, rigid, rotation_of_quaternion
 from depthmix.sources.scans import check_occlusion, depth_of_points
 from depthmix.sources.tables import MISFIT
@@ -130,7 +131,7 @@ class Argoverse2(Source):
 
     def _picture_times(self, log: str) -> list[int]:
         folder = self.root / self.split / log / "sensors" / "cameras" / self.camera
-        return sorted(int(path.stem) for path in folder.glob("*.jpg") if path.stem.isdecimal())
+        return sorted(int(stem) for file in matching(folder, "*.jpg") if (stem := file[:-4]).isdecimal())
 
     def _intrinsics(self, file: Path) -> Intrinsics:
         row = _row(file, "sensor_name", self.camera, ("fx_px", "fy_px", "cx_px", "cy_px"))

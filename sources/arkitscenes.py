@@ -15,6 +15,7 @@ from depthmix.sources.base import Source, SourceCard
 from depthmix.sources.decode import read_grey8, read_image
 from depthmix.sources.encoding import read_depth_png16
 from depthmix.sources.layout import check_size, files_below
+from depthmix.sources.listing import matching
 from depthmix.sources.tables import MISFIT, read_csv, read_lines, read_numbers
 
 __all__ = ["ArkitScenes", "quarter_turns"]
@@ -113,7 +114,7 @@ class ArkitScenes(Source):
         found = files_below(self.root, f"{split}/**/{self.label}_depth/*.png", expected=self.layout)
         keys = []
         for folder, names in groupby(map(Path, found), lambda name: name.parents[1]):
-            images = {path.stem for path in self._images(self.root / folder).glob("*.png")}
+            images = {Path(file).stem for file in matching(self._images(self.root / folder), "*.png")}
             keys += [f"{folder.as_posix()}/{name.stem}" for name in names if name.stem in images]
         if not keys:
             raise BadSource("no depth map has an image", file=self.root, hint=f"expected {self.layout}")

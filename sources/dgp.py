@@ -13,6 +13,7 @@ from depthmix.sources.arrays import read_npz
 from depthmix.sources.base import Source, SourceCard
 from depthmix.sources.decode import read_image, read_mask
 from depthmix.sources.layout import check_size, files_below, path_below
+from depthmix.sources.listing import matching
 from depthmix.sources.poses import inverse, rigid, rotation_of_quaternion
 from depthmix.sources.scans import check_occlusion, depth_of_points
 from depthmix.sources.tables import MISFIT, read_json
@@ -143,9 +144,7 @@ class Dgp(Source):
 
     def _frame(self, key: str) -> tuple[dict[str, Any], Path]:
         folder = key.split("/")[0]
-        files = sorted(
-            path for path in (self.root / folder).glob("scene_*.json") if not path.name.startswith(".")
-        )
+        files = [self.root / folder / name for name in matching(self.root / folder, "scene_*.json")]
         for file in files:
             frames = self._scene(file.relative_to(self.root).as_posix())
             if key in frames:

@@ -19,6 +19,7 @@ from depthmix.sources.lidar import (
     read_velodyne,
     remove_occluded,
 )
+from depthmix.sources.listing import matching
 
 __all__ = [
     "KittiLidar",
@@ -97,12 +98,10 @@ class KittiLidar(Source):
             BadSource: there is none.
         """
         if self.is_object_layout:
-            scans = (self.root / self.split / "velodyne").glob("*.bin")
-            keys = [file.stem for file in scans if not file.name.startswith(".")]
+            keys = [Path(scan).stem for scan in matching(self.root, f"{self.split}/velodyne/*.bin")]
         else:
-            scans = self.root.glob("*/*/velodyne_points/data/*.bin")
-            named = ((*file.relative_to(self.root).parts[:2], file.stem) for file in scans)
-            keys = ["/".join(names) for names in named if not names[-1].startswith(".")]
+            scans = map(Path, matching(self.root, "*/*/velodyne_points/data/*.bin"))
+            keys = ["/".join((*scan.parts[:2], scan.stem)) for scan in scans]
         if not keys:
             raise BadSource(f"no scan (split {self.split!r})", file=self.root, hint=f"expected {self.layout}")
         return sorted(keys)

@@ -9,6 +9,7 @@ from jaxtyping import UInt8
 from depthmix.errors import BadSource
 from depthmix.sample import Intrinsics
 from depthmix.sources.files import refusing
+from depthmix.sources.listing import matching
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -107,9 +108,7 @@ def files_below(root: Path, pattern: str, *, expected: str) -> list[str]:
     Raises:
         BadSource: a folder cannot be listed, or nothing matches.
     """
-    with refusing(root, "check the permissions and the disk"):
-        found = [path.relative_to(root) for path in root.glob(pattern)]
-    names = sorted(path.as_posix() for path in found if not any(part.startswith(".") for part in path.parts))
+    names = matching(root, pattern)
     if not names:
         raise BadSource(f"holds no {pattern}", file=root, hint=f"expected {expected}")
     return names

@@ -13,6 +13,7 @@ from depthmix.sources.camera import camera_of_size
 from depthmix.sources.decode import read_image, read_npy
 from depthmix.sources.encoding import measured
 from depthmix.sources.layout import check_size, files_below
+from depthmix.sources.listing import matching
 
 __all__ = ["Difficulty", "Side", "TartanAir", "check_range", "frame_key"]
 
@@ -89,7 +90,7 @@ class TartanAir(Source):
         """
         level = "*" if self.difficulty == "both" else self.difficulty.capitalize()
         name = f"P*/image_{self.side}/*_{self.side}.png"
-        world = "*/*" if any(self.root.glob(f"*/*/{level}/P*")) else "*"
+        world = "*/*" if matching(self.root, f"*/*/{level}/P*") else "*"
         found = files_below(self.root, f"{world}/{level}/{name}", expected=self.layout)
         return sorted(frame_key(file, f"_{self.side}.png") for file in found)
 
