@@ -12,7 +12,7 @@ from depthmix.sample import Intrinsics, LabelKind, Quality, Sample
 from depthmix.sources.base import Source, SourceCard
 from depthmix.sources.decode import read_grey8, read_image, read_png16, read_png_grey
 from depthmix.sources.layout import check_size, path_below
-from depthmix.sources.tables import MISFIT, read_json
+from depthmix.sources.tables import LIST_MEMORY, MISFIT, read_json
 
 __all__ = ["DiverseDepth"]
 
@@ -175,7 +175,7 @@ class DiverseDepth(Source):
     def _load(self) -> None:
         if self._rows:
             return
-        content: Any = read_json(self._list)
+        content: Any = read_json(self._list, max_memory=LIST_MEMORY)
         if not isinstance(content, list) or not content:
             raise BadSource("must hold a list of samples", file=self._list, hint=f"expected {self.layout}")
         rows: dict[str, dict[str, Any]] = {}

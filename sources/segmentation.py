@@ -14,7 +14,7 @@ from depthmix.sources.base import Source, SourceCard
 from depthmix.sources.decode import read_ids, read_image
 from depthmix.sources.layout import check_size, files_below
 from depthmix.sources.planes import drop_small
-from depthmix.sources.tables import MISFIT, read_json, read_lines
+from depthmix.sources.tables import LIST_MEMORY, MISFIT, read_json, read_lines
 from depthmix.sources.taxonomy import Role, own_roles, roles_of
 
 __all__ = ["CocoPanoptic", "SemanticMaps", "plane_regions", "read_class_names"]
@@ -102,7 +102,7 @@ class CocoPanoptic(Source):
         if self._segments:
             return
         file = self.files("any")[1]
-        content = read_json(file)
+        content = read_json(file, max_memory=LIST_MEMORY)
         try:
             names = {int(one["id"]): str(one["name"]) for one in content["categories"]}  # type: ignore[index]
             segments = {

@@ -12,7 +12,7 @@ from depthmix.sources.base import Source, SourceCard
 from depthmix.sources.decode import read_image
 from depthmix.sources.planes import drop_small
 from depthmix.sources.rle import mask_of_segmentation
-from depthmix.sources.tables import MISFIT, read_json
+from depthmix.sources.tables import LIST_MEMORY, MISFIT, read_json
 
 __all__ = ["SparsePlanes"]
 
@@ -110,7 +110,7 @@ class SparsePlanes(Source):
     def _load(self) -> None:
         if self._views:
             return
-        content: Any = read_json(self._file)
+        content: Any = read_json(self._file, max_memory=LIST_MEMORY)
         views: dict[str, dict[str, Any]] = {}
         try:
             for pair in content["data"]:
