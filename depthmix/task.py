@@ -1,5 +1,6 @@
 """Train, validate and test a depth network on mixed sources with Lightning."""
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from jaxtyping import Float
 from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from depthmix import __version__
 from depthmix.batch import Batch
@@ -18,7 +20,7 @@ from depthmix.guard import StepGuard
 from depthmix.metrics import DepthMetrics, EvaluationSet, format_table, write_results
 from depthmix.objective import ADAPTIVE, Balance, Objective, ObjectiveValue, Term, check_terms
 from depthmix.prediction import HEADS, Head, Prediction
-from depthmix.schedule import schedule
+from depthmix.schedule import hold, schedule
 from depthmix.shuffle import keys_of
 from depthmix.sources.base import SourceCard
 from depthmix.terms import head_problems, learns_metres, must_be_known
@@ -26,6 +28,8 @@ from depthmix.train_log import FigureWriter, TrainingFigures
 from depthmix.trained import Trained, load_trained, neutral_camera, predict_batch
 
 __all__ = ["DepthTask", "Trained", "load_trained", "predict_batch"]
+
+log = logging.getLogger(__name__)
 
 
 class DepthTask(LightningModule):
@@ -38,7 +42,8 @@ class DepthTask(LightningModule):
         net: takes RGB in [0, 1] [b 3 h w] and gives log canonical depth and the heads [b 1+heads h w].
         terms: loss terms by name.
         focal_canonical: focal length in pixels of the canonical camera, near that of the training images.
-        learning_rate: the highest rate; it warms up linearly and falls along a cosine to a hundredth.
+        learning_rate: the highest rate; it warms up linearly and falls along a cosine to a hundredth. Changed
+            for a training that goes on, it holds from there on, at the same place of the curve.
         weight_decay: of AdamW, on weights but not on biases and norms.
         warmup_steps: steps until the highest rate; at most a tenth of the training.
         balance: how much terms count besides their weights; see `Objective`.
@@ -79,6 +84,7 @@ class DepthTask(LightningModule):
         self.focal_canonical = focal_canonical
         self.learning_rate, self.weight_decay, self.warmup_steps = learning_rate, weight_decay, warmup_steps
         self.patience = patience
+        self._scheduler: LambdaLR | None = None  # unless a subclass configures optimisers of its own
         self.image_size = (0, 0)  # the largest of the training images so far
 
     def setup(self, stage: str) -> None:
@@ -127,9 +133,12 @@ class DepthTask(LightningModule):
         return [FigureWriter()]
 
     def on_train_start(self) -> None:
-        """Forget what an older training wrote about steps that are to come."""
+        """Forget what an older training wrote about steps that are to come, and take up changed options."""
+        changed = hold(self._scheduler, self.learning_rate, self.weight_decay) if self._scheduler else []
         if self.trainer.is_global_zero:
             self.guard.begin(self.global_step)
+            for text in changed:
+                log.warning("%s; give that value again to go on as it was", text)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Make what a network draws, such as dropout, depend on seed and step only: so it can be resumed."""
@@ -196,8 +205,8 @@ class DepthTask(LightningModule):
         fused = self.device.type == "cpu"
         optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, fused=fused)
         rate = schedule(self.trainer.estimated_stepping_batches, self.warmup_steps)
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        self._scheduler = LambdaLR(optimizer, rate)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._scheduler, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what `load_trained` needs, in plain values."""

@@ -275,6 +275,45 @@ def test_resuming_from_a_checkpoint_gives_the_weights_of_an_uninterrupted_run(tm
         assert torch.equal(value, resumed.net.state_dict()[name])
 
 
+def test_options_that_were_changed_for_a_resumed_training_hold_and_are_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    seed_everything(3)
+    run = trainer(tmp_path / "half", max_epochs=1)
+    run.fit(task(), ToyData())
+    run.save_checkpoint(tmp_path / "half.ckpt")
+    rates, said = {}, {}
+    changes: dict[str, dict[str, Any]] = {
+        "none": {},
+        "rate": {"learning_rate": 4e-3},
+        "decay": {"weight_decay": 0.25},
+    }
+    for name, options in changes.items():
+        caplog.clear()
+        module = task(**options)
+        again = trainer(tmp_path / name, max_epochs=2)
+        again.fit(module, ToyData(), ckpt_path=tmp_path / "half.ckpt", weights_only=True)
+        rates[name] = [
+            float(row["train/learning_rate"]) for row in log_of(tmp_path / name) if row["train/loss"]
+        ]
+        said[name] = [record.message for record in caplog.records if record.name == "depthmix.task"]
+        decays = [group["weight_decay"] for group in again.optimizers[0].param_groups]
+        assert decays == [options.get("weight_decay", 0.01), 0.0]
+    assert rates["rate"] == pytest.approx([4 * rate for rate in rates["none"]])
+    assert rates["decay"] == rates["none"]
+    assert said == {
+        "none": [],
+        "rate": [
+            "model.learning_rate: 0.004 holds from here on, the checkpoint had 0.001; "
+            "give that value again to go on as it was"
+        ],
+        "decay": [
+            "model.weight_decay: 0.25 holds from here on, the checkpoint had 0.01; "
+            "give that value again to go on as it was"
+        ],
+    }
+
+
 def test_a_network_that_never_saw_a_metric_loss_is_relative(tmp_path: Path):
     module = task()
     del module.terms["metric"]
