@@ -174,29 +174,43 @@ def rank_planes(planes: Int[np.ndarray, "h w"]) -> Int[np.ndarray, "h w"]:
 
 
 def _rank_into(ranked: Int[np.ndarray, "h w"], planes: Int[np.ndarray, "h w"], top: int) -> None:
-    if top < 1 << 16 and planes.size < 1 << 24:  # what this counter can count
-        import cv2
+    import cv2
 
+    if top < 1 << 8 and planes.size < 1 << 24:  # what this counter can count
+        narrow = planes.astype(np.uint8)
+        counted = cv2.calcHist([narrow], [0], None, [256], [0, 256])
+        cv2.LUT(narrow, _ranks(np.arange(256), counted.ravel()), ranked)
+        return
+    if top < 1 << 16 and planes.size < 1 << 24:
         # Forty times faster than sorting the pixels.
         counted = cv2.calcHist([planes.astype(np.uint16)], [0], None, [top + 1], [0, top + 1])
-        ids, inverse, counts = np.arange(top + 1), planes, counted.ravel().astype(np.int64)
+        ids, inverse, counts = np.arange(top + 1), planes, counted.ravel()
     else:
         ids, inverse, counts = np.unique(planes, return_inverse=True, return_counts=True)
-    order = np.argsort(-counts, kind="stable")
-    order = order[(ids[order] > 0) & (counts[order] > 0)]
+    np.take(_ranks(ids, counts), inverse.reshape(planes.shape), out=ranked, mode="clip")
+
+
+def _ranks(ids: Int[np.ndarray, " n"], counts: np.ndarray) -> Int[np.ndarray, " n"]:
+    """Return the rank of each id by falling count; 0 for 0 and for ids that do not occur."""
+    present = np.flatnonzero((ids > 0) & (counts > 0))
+    order = present[np.argsort(-counts[present], kind="stable")]
     rank = np.zeros(len(counts), dtype=np.int32)
     rank[order] = np.arange(1, len(order) + 1, dtype=np.int32)
-    np.take(rank, inverse.reshape(planes.shape), out=ranked, mode="clip")
+    return rank
 
 
 def _stack_planes(memory: Memory, maps: Sequence[np.ndarray]) -> Tensor:
-    shape, highest = (len(maps), 1, *maps[0].shape), [int(planes.max()) for planes in maps]
-    if not any(highest):
-        return torch.from_numpy(memory.zeros(shape, np.int32))
-    stacked = memory.empty(shape, np.int32)
-    for row, planes, top in zip(stacked, maps, highest, strict=True):
-        _rank_into(row[0], planes, top)
-    return torch.from_numpy(stacked)
+    shape: tuple[int, ...] = (len(maps), 1, *maps[0].shape)
+    stacked: np.ndarray | None = None
+    for number, planes in enumerate(maps):
+        # Each map is ranked as soon as it was looked at, while it is in the processor's cache.
+        top = int(planes.max())
+        if top and stacked is None:
+            stacked = memory.empty(shape, np.int32)
+            stacked[:number] = 0
+        if stacked is not None:
+            _rank_into(stacked[number, 0], planes, top)
+    return torch.from_numpy(memory.zeros(shape, np.int32) if stacked is None else stacked)
 
 
 def _stack_images(memory: Memory, images: list[np.ndarray]) -> Tensor:

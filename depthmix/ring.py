@@ -6,12 +6,13 @@ behind, and it needs no room in /dev/shm.
 """
 
 import itertools
+import math
 import mmap
 import os
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
@@ -92,7 +93,7 @@ class Slot(Memory):
 
     def empty(self, shape: tuple[int, ...], dtype: type) -> np.ndarray:
         """Return room in the slot, and elsewhere when the slot is full."""
-        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        size = math.prod(shape) * np.dtype(dtype).itemsize
         start = -(-self._used // ALIGNED) * ALIGNED
         if not size or start + size > len(self._area):
             return super().empty(shape, dtype)
@@ -103,7 +104,8 @@ class Slot(Memory):
 
     def zeros(self, shape: tuple[int, ...], dtype: type) -> np.ndarray:
         """Return zeros that need not be sent; nobody may write to them."""
-        array = super().zeros(shape, dtype)
+        # One zero, seen from everywhere: memory that a worker has used before would have to be cleared.
+        array: np.ndarray = np.lib.stride_tricks.as_strided(np.zeros(1, dtype), shape, (0,) * len(shape))
         self._places[array.ctypes.data] = None
         return array
 
@@ -120,8 +122,7 @@ class Slot(Memory):
         return Part(array.shape, array.dtype, self._places[tensor.data_ptr()], None)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """Say where one tensor of a batch lies: in the slot, in `value`, or nowhere as it holds only zeros."""
 
     shape: tuple[int, ...]
@@ -133,9 +134,10 @@ class Part:
         """Return the tensor, without a copy of what lies in the slot."""
         if self.value is not None:
             return torch.from_numpy(self.value)
+        size = math.prod(self.shape) * self.dtype.itemsize
         if self.start is None:
-            return torch.from_numpy(np.zeros(self.shape, self.dtype))
-        size = int(np.prod(self.shape)) * self.dtype.itemsize
+            # Fresh pages, zero until they are written to. np.zeros clears memory that was used before.
+            return torch.from_numpy(np.frombuffer(mmap.mmap(-1, size), self.dtype).reshape(self.shape))
         kind = torch.from_numpy(np.empty(0, self.dtype)).dtype
         return area[self.start : self.start + size].view(kind).view(self.shape)
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from depthmix.batch import collate, rank_planes
+from depthmix.batch import Memory, collate, rank_planes
 from depthmix.errors import BadSample
 from depthmix.sample import LabelKind, Quality, Sample
 from tests.test_sample import H, W, fields, map_with
@@ -110,6 +110,43 @@ def test_planes_are_ranked_by_falling_area_and_cut_the_image_the_same_way(planes
     assert all(areas)
     for i in np.unique(planes):
         assert len(np.unique(ranks[planes == i])) == 1
+
+
+def counted_ranks(planes):
+    """Rank as `rank_planes` does, with loops."""
+    areas = {int(i): int((planes == i).sum()) for i in np.unique(planes) if i}
+    order = sorted(areas, key=lambda i: (-areas[i], i))
+    return np.vectorize({0: 0, **{i: rank for rank, i in enumerate(order, 1)}}.get)(planes)
+
+
+# 255 is the last id that is counted as one byte, 65535 the last that is counted at all.
+@pytest.mark.parametrize("highest", [1, 254, 255, 256, 65535, 65536, 2**31 - 1])
+def test_ties_keep_the_order_of_the_ids_whatever_the_highest_is(highest):
+    random = np.random.default_rng(highest)
+    planes = random.choice([0, 1, highest // 3, highest // 2, highest], (40, 50)).astype(np.int32)
+    planes[:2, :10] = highest
+    wide = np.zeros((45, 60), np.int32)
+    wide[2:42, 5:55] = planes
+    assert np.array_equal(rank_planes(planes), counted_ranks(planes))
+    assert np.array_equal(rank_planes(wide[2:42, 5:55]), counted_ranks(planes))
+    lines = np.repeat(np.arange(highest - 1, highest + 1, dtype=np.int32), 50).reshape(2, 50)
+    assert np.array_equal(rank_planes(lines), counted_ranks(lines))
+
+
+@pytest.mark.parametrize("with_planes", [[], [0], [2], [1, 3]])
+def test_rows_without_planes_stay_empty_beside_rows_with_them(with_planes):
+    maps = [map_with(300, np.int32) if row in with_planes else np.zeros((H, W), np.int32) for row in range(4)]
+    batch = collate([Sample(**fields(planes=planes)) for planes in maps], [0] * 4, memory=Used())
+    assert batch.planes.dtype == torch.int32
+    for row, planes in zip(batch.planes, maps, strict=True):
+        assert np.array_equal(row[0], counted_ranks(planes))
+
+
+class Used(Memory):
+    """Memory that others have written to."""
+
+    def empty(self, shape, dtype):
+        return np.full(shape, 7, dtype)
 
 
 def test_pairs_are_filled_up_to_a_power_of_two():
