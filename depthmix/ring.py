@@ -136,8 +136,9 @@ class Part(NamedTuple):
             return torch.from_numpy(self.value)
         size = math.prod(self.shape) * self.dtype.itemsize
         if self.start is None:
-            # Fresh pages, zero until they are written to. np.zeros clears memory that was used before.
-            return torch.from_numpy(np.frombuffer(mmap.mmap(-1, size), self.dtype).reshape(self.shape))
+            # Pages of the system's own zero until they are written to; np.zeros clears memory that was used.
+            zeros = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            return torch.from_numpy(np.frombuffer(zeros, self.dtype).reshape(self.shape))
         kind = torch.from_numpy(np.empty(0, self.dtype)).dtype
         return area[self.start : self.start + size].view(kind).view(self.shape)
 
