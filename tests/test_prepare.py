@@ -41,7 +41,7 @@ def raw(tmp_path):
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
     """Let `shard_mb` count kilobytes, so that tiny sets have several shards."""
-    monkeypatch.setattr("depthmix.prepare.run.MEBIBYTE", 750)
+    monkeypatch.setattr("depthmix.prepare.run.MEBIBYTE", 960)
 
 
 def test_a_prepared_set_holds_every_sample_in_the_order_of_the_source(raw, tmp_path):
@@ -591,7 +591,7 @@ SCRIPT = """
 import sys
 import depthmix.prepare.run as run
 from tests.store.helpers import TinySource
-run.MEBIBYTE = 750
+run.MEBIBYTE = 960
 if __name__ == "__main__":
     raw, out, workers, pause = sys.argv[1:]
     source = TinySource(raw, pause=float(pause))

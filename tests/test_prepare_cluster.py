@@ -27,7 +27,7 @@ def scheduler() -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
-    monkeypatch.setattr("depthmix.prepare.run.MEBIBYTE", 750)
+    monkeypatch.setattr("depthmix.prepare.run.MEBIBYTE", 960)
 
 
 def test_a_cluster_ends_in_the_bytes_of_one_process(tmp_path, scheduler):

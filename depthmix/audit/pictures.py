@@ -39,7 +39,8 @@ def fingerprint(image: UInt8[np.ndarray, "h w 3"]) -> UInt64[np.ndarray, " 4"]:
     """
     import cv2
 
-    grey = image.astype(np.float32).mean(2)
+    # Brightness as JPEG keeps it at full resolution, whatever it does to colours.
+    grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY).astype(np.float32)
     small: Float[np.ndarray, "16 17"] = cv2.resize(grey, (SIDE + 1, SIDE), interpolation=cv2.INTER_AREA)
     return np.packbits(np.diff(small, axis=1) > 0).view(np.uint64)
 

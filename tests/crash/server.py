@@ -19,7 +19,7 @@ import depthmix.prepare.run as run
 from depthmix.cli import main
 from tests.store.helpers import make_raw
 
-run.MEBIBYTE = 750  # so that tiny sets have several shards
+run.MEBIBYTE = 960  # so that tiny sets have several shards
 
 
 def warm_up() -> None:

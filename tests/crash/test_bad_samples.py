@@ -15,7 +15,7 @@ from tests.store.helpers import SIZE, TinySource, make_raw, raw_arrays
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
-    monkeypatch.setattr("depthmix.prepare.run.MEBIBYTE", 750)
+    monkeypatch.setattr("depthmix.prepare.run.MEBIBYTE", 960)
 
 
 def spoil(path, kind: str) -> str:

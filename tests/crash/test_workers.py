@@ -14,7 +14,7 @@ from tests.store.helpers import DyingSource, TinySource, TroubleSource, make_raw
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
-    monkeypatch.setattr("depthmix.prepare.run.MEBIBYTE", 750)
+    monkeypatch.setattr("depthmix.prepare.run.MEBIBYTE", 960)
 
 
 @pytest.fixture

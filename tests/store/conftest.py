@@ -71,7 +71,7 @@ def pristine(tmp_path_factory):
     """Three shards of up to three samples, one raw sample left out."""
     out = tmp_path_factory.mktemp("prepared") / "tiny"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("depthmix.prepare.run.MEBIBYTE", 4500)
+        patch.setattr("depthmix.prepare.run.MEBIBYTE", 5800)
         prepare(
             TinySource(make_raw(tmp_path_factory.mktemp("raw"), COUNT, bad=[4])),
             out,

@@ -35,7 +35,7 @@ def read_shard():
 @pytest.mark.parametrize("kind", [TinySource, Inverse, PairSource])
 @pytest.mark.parametrize("codec", [CodecOptions(), CodecOptions(image="png", label="float32")])
 def test_the_reader_of_the_page_gives_our_samples(tmp_path, read_shard, kind, codec, monkeypatch):
-    monkeypatch.setattr("depthmix.prepare.run.MEBIBYTE", 750)
+    monkeypatch.setattr("depthmix.prepare.run.MEBIBYTE", 960)
     source = kind(make_raw(tmp_path / "raw", 7, bad=[2] if kind is TinySource else []))
     prepare(source, tmp_path / "out", codec=codec, shard_mb=5, max_bad_fraction=0.2)
     ours = list(ShardSet(tmp_path / "out"))

@@ -17,7 +17,7 @@ def root(tmp_path_factory):
     out = tmp_path_factory.mktemp("prepared") / "tiny"
     raw = make_raw(tmp_path_factory.mktemp("raw"), 11, bad=[3, 7, 8])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("depthmix.prepare.run.MEBIBYTE", 4500)
+        patch.setattr("depthmix.prepare.run.MEBIBYTE", 5800)
         prepare(TinySource(raw), out, shard_mb=1, max_bad_fraction=0.5)
     assert len(list(out.glob("*.h5"))) >= 3
     return out

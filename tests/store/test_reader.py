@@ -34,7 +34,7 @@ def pristine(source, tmp_path_factory):
     """Three shards: the shard size is so small that three samples fill one."""
     out = tmp_path_factory.mktemp("prepared") / "tiny"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("depthmix.prepare.run.MEBIBYTE", 4500)
+        patch.setattr("depthmix.prepare.run.MEBIBYTE", 5800)
         prepare(source, out, shard_mb=1)
     assert len(list(out.glob("*.h5"))) == 3
     return out
