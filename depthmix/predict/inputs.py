@@ -1,6 +1,5 @@
 """What is to be predicted: photos, folders of them, frames of videos, and lists of all these."""
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from jaxtyping import UInt8
 
 from depthmix.errors import BadSource, ConfigError
 from depthmix.sources.decode import read_image
+from depthmix.sources.listing import matching
 
 __all__ = ["VIDEOS", "Input", "find_inputs", "listed", "pictures_of"]
 
@@ -42,14 +42,16 @@ def find_inputs(given: Sequence[Path]) -> list[Input]:
     Convention: predictions of a folder keep its subfolders; those of a file have its stem.
 
     Raises:
-        ConfigError: nothing is given, a path does not exist, or a folder holds no photo.
+        ConfigError: nothing is given, or a folder holds no photo.
+        BadSource: a folder cannot be listed.
     """
     found: list[Input] = []
     for path in given:
         if not path.is_dir():
             found.append(Input(path, path.stem))
             continue
-        below = [file for file in _files(path) if file.suffix.lower() in PHOTOS + VIDEOS]
+        below = [path / name for name in matching(path, "**/*")]
+        below = [file for file in below if file.suffix.lower() in PHOTOS + VIDEOS]
         if not below:
             hint = f"endings that are taken: {' '.join(PHOTOS + VIDEOS)}"
             raise ConfigError("holds no photo and no video", file=path, hint=hint)
@@ -96,11 +98,3 @@ def _frames(one: Input, every: int) -> Iterator[tuple[str, UInt8[np.ndarray, "h 
     if not number:
         hint = "convert it to photos, for example with ffmpeg"
         raise BadSource("is no video that can be decoded here", file=one.path, hint=hint)
-
-
-def _files(folder: Path) -> list[Path]:
-    def stop(error: OSError) -> None:
-        raise BadSource(f"cannot be listed: {error.strerror}", file=error.filename) from error
-
-    walked = os.walk(folder, onerror=stop)
-    return sorted(Path(root) / name for root, _, names in walked for name in names)
