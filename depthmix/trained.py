@@ -18,6 +18,7 @@ from depthmix.prediction import Head, Prediction
 
 __all__ = ["Trained", "load_trained", "neutral_camera", "predict_batch", "read_checkpoint"]
 
+MOST_FACTS = 1 << 20
 # What the archive and torch's unpickler raise on damaged bytes besides an error of their own.
 _DAMAGE = (
     *(BadZipFile, MemoryError, zlib.error, EOFError, OSError),
@@ -114,6 +115,8 @@ def _read_safetensors(path: Path) -> tuple[Any, dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
             stated = (file.metadata() or {}).get("depthmix", "null")
+            if len(stated) > MOST_FACTS:  # as objects they would take thirty times their bytes
+                raise ValueError(f"states {len(stated)} bytes of facts, at most {MOST_FACTS} are read")
             return json.loads(stated), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"cannot be read: {error}", file=path) from error

@@ -99,6 +99,14 @@ def test_files_that_hold_something_else_are_named(tmp_path, content, said):
     assert "x.safetensors" in str(caught.value)
 
 
+def test_facts_that_would_fill_the_memory_are_not_read(tmp_path):
+    safetensors = pytest.importorskip("safetensors.torch")
+    facts = {"depthmix": "[" + "[]," * 400_000 + "[]]"}
+    (tmp_path / "x.safetensors").write_bytes(safetensors.save({"a": torch.zeros(1)}, facts))
+    with pytest.raises(ConfigError, match="states 1200004 bytes of facts, at most 1048576 are read"):
+        load_trained(tmp_path / "x.safetensors")
+
+
 def test_a_missing_file_says_how_it_is_written(tmp_path):
     with pytest.raises(ConfigError, match="no such checkpoint; write it with `depthmix export`"):
         load_trained(tmp_path / "x.safetensors")
