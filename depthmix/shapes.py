@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from depthmix.errors import ConfigError
 from depthmix.shuffle import keys_of, permute
@@ -35,14 +36,14 @@ def shape_at(shapes: Sequence[Shape], seed: int, step: int) -> int:
     """
     if len(shapes) < 2:
         return 0
-    turns, _ = proportionate_turns(_quanta(shapes))
+    turns, _ = proportionate_turns(_quanta(tuple(shapes)))
     number, place = divmod(step, len(turns))
     return turns[permute(place, len(turns), keys_of("shape", seed, number))]
 
 
 def shape_shares(shapes: Sequence[Shape]) -> list[float]:
     """Return the part of all batches that each shape gets."""
-    quanta = _quanta(shapes)
+    quanta = _quanta(tuple(shapes))
     return [quantum / sum(quanta) for quantum in quanta]
 
 
@@ -65,9 +66,10 @@ def check_shapes(shapes: Sequence[Shape]) -> None:
         if any((shape.height, shape.width) == (one.height, one.width) for one in shapes[:number]):
             reason = f"{shape.height} x {shape.width} is listed twice"
             raise ConfigError(reason, field=f"shapes.{number}", hint="give it the sum of both weights")
-    assert not shapes or _quanta(shapes)
+    assert not shapes or _quanta(tuple(shapes))
 
 
-def _quanta(shapes: Sequence[Shape]) -> tuple[int, ...]:
+@lru_cache(maxsize=64)
+def _quanta(shapes: tuple[Shape, ...]) -> tuple[int, ...]:
     weights: dict[str, Fraction] = {f"{one.height}x{one.width}": exact_fraction(one.weight) for one in shapes}
     return quanta_of(weights, kind="shapes")

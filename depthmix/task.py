@@ -13,7 +13,6 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from depthmix import __version__
 from depthmix.batch import Batch
 from depthmix.errors import ConfigError
 from depthmix.guard import StepGuard
@@ -25,7 +24,7 @@ from depthmix.shuffle import keys_of
 from depthmix.sources.base import SourceCard
 from depthmix.terms import head_problems, learns_metres, must_be_known
 from depthmix.train_log import FigureWriter, TrainingFigures
-from depthmix.trained import Trained, load_trained, neutral_camera, predict_batch
+from depthmix.trained import Trained, facts_of, load_trained, neutral_camera, predict_batch
 
 __all__ = ["DepthTask", "Trained", "load_trained", "predict_batch"]
 
@@ -212,18 +211,18 @@ class DepthTask(LightningModule):
         """Add what `load_trained` needs, in plain values."""
         cards: Mapping[str, SourceCard] = getattr(self, "cards", {})
         height, width = self.image_size if any(self.image_size) else (96, 128)
-        checkpoint["depthmix"] = {
-            "schema": 1,
-            "version": __version__,
-            "focal_canonical": float(self.focal_canonical),
-            "net": self._net_spec(),
-            "heads": list(self.heads),
-            "metric": learns_metres(self.terms, cards),
-            "height": int(height),
-            "width": int(width),
-            "sources": {name: card.plain() for name, card in cards.items()},
-            "skipped": [self.guard.skipped, self.guard.in_a_row],
-        }
+        trained = Trained(
+            net=self.net,
+            focal_canonical=float(self.focal_canonical),
+            metric=learns_metres(self.terms, cards),
+            height=int(height),
+            width=int(width),
+            sources={name: card.plain() for name, card in cards.items()},
+            heads=self.heads,
+            spec=self._net_spec(),
+        )
+        skipped = [self.guard.skipped, self.guard.in_a_row]
+        checkpoint["depthmix"] = {**facts_of(trained), "skipped": skipped}
         checkpoint["figures"] = self.figures.whole()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

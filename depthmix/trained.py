@@ -13,11 +13,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from depthmix import __version__
 from depthmix.errors import ConfigError
 from depthmix.prediction import Head, Prediction
 
-__all__ = ["Trained", "load_trained", "neutral_camera", "predict_batch", "read_checkpoint"]
+__all__ = ["Trained", "facts_of", "load_trained", "neutral_camera", "predict_batch", "read_checkpoint"]
 
+SCHEMA = 1
 MOST_FACTS = 1 << 20
 # What the archive and torch's unpickler raise on damaged bytes besides an error of their own.
 _DAMAGE = (
@@ -51,6 +53,21 @@ class Trained:
     spec: dict[str, Any] | None = None
 
 
+def facts_of(trained: Trained) -> dict[str, Any]:
+    """Return what a checkpoint says about its network, in the plain values that `load_trained` reads."""
+    return {
+        "schema": SCHEMA,
+        "version": __version__,
+        "focal_canonical": trained.focal_canonical,
+        "net": trained.spec,
+        "heads": list(trained.heads),
+        "metric": trained.metric,
+        "height": trained.height,
+        "width": trained.width,
+        "sources": trained.sources,
+    }
+
+
 def load_trained(path: str | Path, *, trust: bool = False) -> Trained:
     """Rebuild the network of a depthmix checkpoint, or of a `safetensors` file of `depthmix export`.
 
@@ -69,8 +86,8 @@ def load_trained(path: str | Path, *, trust: bool = False) -> Trained:
     facts, weights = _read_safetensors(path) if path.suffix == ".safetensors" else _read_training(path)
     if not isinstance(facts, dict) or not isinstance(weights, dict):
         raise ConfigError("is no checkpoint of depthmix", file=path, hint="give last.ckpt of a run folder")
-    if facts.get("schema") != 1:
-        reason = f"written in schema {facts.get('schema')!r}, this version reads schema 1"
+    if facts.get("schema") != SCHEMA:
+        reason = f"written in schema {facts.get('schema')!r}, this version reads schema {SCHEMA}"
         raise ConfigError(reason, file=path, hint="use the depthmix version that wrote it")
     net = _build(path, facts.get("net"), trust)
     try:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float64, Int32
 
 from depthmix.errors import BadSample, BadSource
+from depthmix.json_memory import most_memory
 from depthmix.sources.files import DAMAGED, read_bytes, refusing
 
 __all__ = [
@@ -29,8 +30,6 @@ MISFIT: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueE
 # below, the lists of COCO panoptic (118 287 images) and of 32 000 pairs with planes need 3 GB.
 _MAX_MEMORY: Final = 512 << 20
 LIST_MEMORY: Final = 8 << 30
-# As in `store.strict_json`: Python keeps at most so many bytes for each comma, colon or opening bracket.
-_PER_MARK: Final = 72
 
 
 def read_lines(file: str | Path, *, max_bytes: int = 100_000_000) -> list[str]:
@@ -130,10 +129,9 @@ def read_json(file: str | Path, *, max_bytes: int | None = None, max_memory: int
         BadSource: no such file, too large, or no JSON.
     """
     data = read_bytes(file, max_bytes=max_memory // 6 if max_bytes is None else max_bytes)
-    marks = sum(data.count(mark) for mark in (b",", b":", b"[", b"{"))
     # The bytes, their text, and the texts among the values: one character that is not plain, which may be
     # written as \u0000, makes all others of its text take four bytes.
-    needed = _PER_MARK * marks + (6 if data.isascii() else 9) * len(data)
+    needed = most_memory(data, per_byte=6 if data.isascii() else 9)
     if needed > max_memory:
         reason = f"may need {needed >> 20} MiB of memory, more than the allowed {max_memory >> 20}"
         raise BadSource(reason, file=file, hint=DAMAGED)

@@ -13,9 +13,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from depthmix.errors import ConfigError, DepthmixError
-from depthmix.export.graph import CanonicalDepth, describe, facts_of
+from depthmix.export.graph import CanonicalDepth, describe
 from depthmix.store.record import commit, storage_errors
-from depthmix.trained import Trained
+from depthmix.trained import Trained, facts_of
 
 __all__ = ["FORMATS", "LIMIT", "Exported", "export_network"]
 
@@ -131,8 +131,8 @@ def _safetensors(trained: Trained, graph: CanonicalDepth, file: Path, height: in
     try:
         from safetensors.torch import save
     except ImportError as error:
-        hint = EXTRA
-        raise ConfigError("safetensors is not installed", field="format safetensors", hint=hint) from error
+        reason = "safetensors is not installed"
+        raise ConfigError(reason, field="format safetensors", hint=EXTRA) from error
     if trained.spec is None:
         raise ConfigError("the checkpoint does not say how its network is built", field="format safetensors")
     weights = {name: value.contiguous() for name, value in trained.net.state_dict().items()}

@@ -1,15 +1,13 @@
 """What an exported file computes, and what it says about it."""
 
 import json
-from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from depthmix import __version__
-from depthmix.trained import Trained
+from depthmix.trained import Trained, facts_of
 
-__all__ = ["CanonicalDepth", "describe", "facts_of"]
+__all__ = ["CanonicalDepth", "describe"]
 
 METRIC = "z in metres = canonical_depth * fx / focal_canonical, fx in pixels of the image of this size"
 RELATIVE = "1 / canonical_depth is inverse depth of unknown scale and shift: no metres"
@@ -30,21 +28,6 @@ class CanonicalDepth(nn.Module):
         """Return canonical depth; depth is this times fx over the canonical focal length."""
         depth: Tensor = self.net(image)[:, :1].exp()
         return depth
-
-
-def facts_of(trained: Trained) -> dict[str, Any]:
-    """Return what a checkpoint says about its network, as `load_trained` reads it."""
-    return {
-        "schema": 1,
-        "version": __version__,
-        "focal_canonical": trained.focal_canonical,
-        "net": trained.spec,
-        "heads": list(trained.heads),
-        "metric": trained.metric,
-        "height": trained.height,
-        "width": trained.width,
-        "sources": trained.sources,
-    }
 
 
 def describe(trained: Trained, height: int, width: int) -> str:

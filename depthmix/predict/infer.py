@@ -115,13 +115,12 @@ def _look(
 
     size = (image.shape[0], image.shape[1])
     height, width = network_size(size, trained.height, trained.width)
-    row = None if camera is None else _row(camera.resized(width / size[1], height / size[0]))
+    seen = None if camera is None else camera.resized(width / size[1], height / size[0])
     shown = _tensor(image, height, width)
-    log_depth = predict_batch(trained, shown, row).log_depth
+    log_depth = predict_batch(trained, shown, _row(seen)).log_depth
     if flip:
-        mirrored = None if camera is None else camera.mirrored(size[1])
-        row = None if mirrored is None else _row(mirrored.resized(width / size[1], height / size[0]))
-        log_depth = (log_depth + predict_batch(trained, shown.flip(-1), row).log_depth.flip(-1)) / 2
+        mirrored = _row(None if seen is None else seen.mirrored(width))
+        log_depth = (log_depth + predict_batch(trained, shown.flip(-1), mirrored).log_depth.flip(-1)) / 2
     return _enlarged(log_depth, size)
 
 
@@ -178,7 +177,7 @@ def _enlarged(log_depth: "Tensor", size: tuple[int, int]) -> "Tensor":
     return interpolate(log_depth.float().cpu(), size=size, mode="bilinear", align_corners=False)
 
 
-def _row(camera: Intrinsics) -> "Tensor":
+def _row(camera: Intrinsics | None) -> "Tensor | None":
     import torch
 
-    return torch.tensor([[camera.fx, camera.fy, camera.cx, camera.cy]])
+    return None if camera is None else torch.tensor([[camera.fx, camera.fy, camera.cx, camera.cy]])

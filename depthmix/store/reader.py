@@ -177,9 +177,7 @@ class ShardSet:
 
     def _blobs(self, number: int, shard: Shard, row: int) -> dict[str, memoryview]:
         """Fetch all fields of a sample with one read and check each of them."""
-        offsets, lengths = shard.index.offsets[row].tolist(), shard.index.lengths[row].tolist()
-        start = min(offsets)
-        length = max(map(operator.add, offsets, lengths)) - start
+        start, length = shard.index.span(row)
         try:
             return self._checked(self._read(number, shard, start, length), start, shard, row)
         except CorruptShard:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import operator
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -74,6 +75,12 @@ class ShardIndex:
         """Return the camera of a sample, or None where it is not known."""
         camera = self.cameras[row].tolist()
         return None if math.isnan(camera[0]) else Intrinsics(*camera)
+
+    def span(self, row: int) -> tuple[int, int]:
+        """Return where the bytes of a sample begin, and how many there are over all fields."""
+        offsets, lengths = self.offsets[row].tolist(), self.lengths[row].tolist()
+        start = min(offsets)
+        return start, max(map(operator.add, offsets, lengths)) - start
 
     def to_plain(self) -> dict[str, Any]:
         """Return columns of plain values, for JSON."""

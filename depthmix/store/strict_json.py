@@ -4,12 +4,11 @@ import json
 import math
 from typing import Any, Final, NoReturn
 
+from depthmix.json_memory import most_memory
+
 __all__ = ["MAX_MEMORY", "parse"]
 
 MAX_MEMORY: Final = 512 << 20
-# Python keeps at most so many bytes for each comma, colon or opening bracket: an empty list after a comma is
-# the worst. Marks inside texts count too, so this is an upper bound.
-_PER_MARK: Final = 72
 
 
 def parse(text: bytes) -> Any:
@@ -19,8 +18,7 @@ def parse(text: bytes) -> Any:
         ValueError: not JSON; nested too deep; NaN or infinite numbers; a name that is given twice in one
             object; or more values than `MAX_MEMORY` bytes hold.
     """
-    marks = sum(text.count(mark) for mark in (b",", b":", b"[", b"{"))
-    needed = _PER_MARK * marks + 4 * len(text)
+    needed = most_memory(text, per_byte=4)
     if needed > MAX_MEMORY:
         raise ValueError(f"may need {needed >> 20} MiB of memory, more than {MAX_MEMORY >> 20}")
     try:

@@ -149,15 +149,15 @@ def _damaged_samples(place: Folder, name: str, shard: Shard) -> Iterator[tuple[s
     """Yield the key of each damaged sample and the fields whose own checksum differs."""
     index = shard.index
     for row, key in enumerate(index.keys):
-        start, end = int(index.offsets[row].min()), int((index.offsets + index.lengths)[row].max())
-        data = place.read_range(name, start, end - start, shard.sha256) if end > start else b""
+        start, length = index.span(row)
+        data = place.read_range(name, start, length, shard.sha256) if length else b""
         if hashlib.sha256(data).hexdigest() != index.digests[row]:
             yield key, _damaged_fields(data, shard, row)
 
 
 def _damaged_fields(data: bytes, shard: Shard, row: int) -> str:
     index = shard.index
-    starts = (index.offsets[row] - index.offsets[row].min()).tolist()
+    starts = (index.offsets[row] - index.span(row)[0]).tolist()
     lengths, sums = index.lengths[row].tolist(), index.crc32[row].tolist()
     damaged = [
         name

@@ -33,6 +33,14 @@ def both(box: Box, name: str = "a") -> object:
     return [found, read_hdf5_slice(path, name, 0).tobytes()]
 
 
+def outside(box):
+    """Write a good HDF5 file that holds the canary, and lies outside of what may be read."""
+    path = box.canary.parent / "inner.h5"
+    with h5py.File(path, "w") as file:
+        file["b"] = np.frombuffer(CANARY, np.uint8)
+    return path
+
+
 @attack
 def a_dataset_keeps_its_bytes_in_a_file_outside(box):
     with h5(box) as file:
@@ -42,10 +50,9 @@ def a_dataset_keeps_its_bytes_in_a_file_outside(box):
 
 @attack
 def a_dataset_is_a_view_of_a_file_outside(box):
-    with h5py.File(box.canary.parent / "inner.h5", "w") as file:
-        file["b"] = np.frombuffer(CANARY, np.uint8)
+    inner = outside(box)
     layout = h5py.VirtualLayout((CANARY_BYTES,), "u1")
-    layout[:] = h5py.VirtualSource(box.canary.parent / "inner.h5", "b", (CANARY_BYTES,))
+    layout[:] = h5py.VirtualSource(inner, "b", (CANARY_BYTES,))
     with h5(box) as file:
         file.create_virtual_dataset("a", layout)
     return both(box)
@@ -53,19 +60,17 @@ def a_dataset_is_a_view_of_a_file_outside(box):
 
 @attack
 def a_dataset_is_a_link_to_a_file_outside(box):
-    with h5py.File(box.canary.parent / "inner.h5", "w") as file:
-        file["b"] = np.frombuffer(CANARY, np.uint8)
+    inner = outside(box)
     with h5(box) as file:
-        file["a"] = h5py.ExternalLink(box.canary.parent / "inner.h5", "b")
+        file["a"] = h5py.ExternalLink(inner, "b")
     return both(box)
 
 
 @attack
 def a_group_on_the_way_is_a_link_to_a_file_outside(box):
-    with h5py.File(box.canary.parent / "inner.h5", "w") as file:
-        file["b"] = np.frombuffer(CANARY, np.uint8)
+    inner = outside(box)
     with h5(box) as file:
-        file["g"] = h5py.ExternalLink(box.canary.parent / "inner.h5", "/")
+        file["g"] = h5py.ExternalLink(inner, "/")
     return both(box, "g/b")
 
 
@@ -132,10 +137,9 @@ def names_of_scenes_lie_in_a_file_outside(box):
 
 @attack
 def names_of_scenes_are_a_view_of_a_file_outside(box):
-    with h5py.File(box.canary.parent / "inner.h5", "w") as file:
-        file["b"] = np.frombuffer(b"CANARY7f3aa", np.uint8)
+    inner = outside(box)
     layout = h5py.VirtualLayout((CANARY_BYTES,), "u1")
-    layout[:] = h5py.VirtualSource(box.canary.parent / "inner.h5", "b", (CANARY_BYTES,))
+    layout[:] = h5py.VirtualSource(inner, "b", (CANARY_BYTES,))
     with h5(box, "nyu_depth_v2_labeled.mat") as file:
         file.create_virtual_dataset("name", layout)
         file.create_dataset("scenes", (1, 1), h5py.ref_dtype)[0, 0] = file["name"].ref
