@@ -13,6 +13,7 @@ from depthmix.errors import ConfigError, DepthmixError
 from depthmix.hand_over import HandOver
 from depthmix.mixture import MixtureSampler
 from depthmix.slate import in_flight
+from depthmix.workers import holding_signals
 
 __all__ = ["ResumableLoader", "SampleLoader", "must_be_same_order", "name_in_flight"]
 
@@ -88,7 +89,8 @@ class SampleLoader(DataLoader[Batch]):
         if not self.num_workers or (self.persistent_workers and self._iterator is not None):
             return super().__iter__()
         self._hand_over.prepare(self.num_workers, self.prefetch_factor or 0, self._bytes)
-        iterator = super().__iter__()
+        with holding_signals():
+            iterator = super().__iter__()
         self._hand_over.serve(iterator)
         return iterator
 

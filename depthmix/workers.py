@@ -4,8 +4,10 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-__all__ = ["outlive_signals", "start_worker"]
+__all__ = ["holding_signals", "outlive_signals", "start_worker"]
 
 
 def start_worker() -> None:
@@ -15,6 +17,22 @@ def start_worker() -> None:
     cv2.setNumThreads(1)  # the processes are the parallelism
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle, once
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+@contextmanager
+def holding_signals() -> Iterator[None]:
+    """Start workers in here: what a cluster sends meanwhile waits until they have set themselves up.
+
+    A worker begins as a copy of the parent, and would end, or handle the signal as the parent does.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # not on Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGUSR1})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def outlive_signals() -> None:

@@ -194,6 +194,21 @@ def test_a_dead_worker_is_noticed_without_torchs_signal_handler(
         signal.signal(signal.SIGCHLD, handler or signal.SIG_DFL)
 
 
+def test_a_signal_to_a_worker_that_has_just_begun_is_left_to_the_trainer(
+    root: Path, plain: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_up = hand_over.HandOver.start
+
+    def start(self: hand_over.HandOver, worker: int) -> None:
+        for name in ("TERM", "USR1"):  # as a cluster does it, to all processes of the job
+            subprocess.run(["kill", f"-{name}", str(os.getpid())], check=True)
+        set_up(self, worker)
+
+    monkeypatch.setattr(hand_over.HandOver, "start", start)
+    assert [digest(batch) for batch in loader(root, workers=1)] == plain
+    assert not {signal.SIGTERM, signal.SIGUSR1} & signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
 def test_slow_is_not_dead(root: Path, plain: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("depthmix.loader.LOOK", 0.05)
     at(monkeypatch, "kitti/002", lambda: time.sleep(0.3))
