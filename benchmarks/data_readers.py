@@ -133,7 +133,7 @@ class Depthmix:
         from depthmix.augment import crop
 
         rows, columns = window(number)
-        return crop(self.shards[number], rows.start, columns.start, CROP, CROP)
+        return crop(self.shards.stored(number), rows.start, columns.start, CROP, CROP)
 
     def read(self, number: int) -> Row:
         """Return one sample."""
@@ -165,7 +165,7 @@ class Depthmix:
             blobs = self.shards._blobs(place, self.shards._shard(place), row)
             began = time.thread_time()
             codec.decode_image(blobs["image"], SIZE, options)
-            codec._decode_label(blobs["target"], SIZE, kind, options)
+            codec._decode_label(blobs["target"], SIZE, kind, options)[:, :]
             codec.decode_mask(blobs["valid"], SIZE)
             codec.decode_planes(blobs["planes"], SIZE)
             total += time.thread_time() - began

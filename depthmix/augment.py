@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from jaxtyping import Bool, Float32, Int, Int32, UInt8
 
+from depthmix.coded import CodedSample
 from depthmix.errors import BadSample, ConfigError
 from depthmix.sample import LabelKind, Sample
 
@@ -61,7 +62,7 @@ class AugmentOptions:
         _check(self.max_scale < float("inf"), self, "max_scale", "finite")
 
 
-def crop(sample: Sample, top: int, left: int, height: int, width: int) -> Sample:
+def crop(sample: Sample | CodedSample, top: int, left: int, height: int, width: int) -> Sample:
     """Cut out the window that starts at (top, left); the principal point moves along.
 
     Convention: of the pairs stay those that have both points inside.
@@ -152,7 +153,9 @@ def jitter(
     return recoloured
 
 
-def augment(sample: Sample, options: AugmentOptions, *, seed: int, epoch: int, index: int) -> Sample:
+def augment(
+    sample: Sample | CodedSample, options: AugmentOptions, *, seed: int, epoch: int, index: int
+) -> Sample:
     """Draw a window, a mirroring and a recolouring; a pure function of the arguments.
 
     A window without any label is drawn again; after ten of them a window is laid around a random pixel
@@ -230,7 +233,9 @@ def _read_points(
     return read
 
 
-def _draw_window(sample: Sample, options: AugmentOptions, random: np.random.Generator) -> Sample:
+def _draw_window(
+    sample: Sample | CodedSample, options: AugmentOptions, random: np.random.Generator
+) -> Sample:
     labelled = _labelled(sample)
     for _ in range(TRIES):
         scale = options.min_scale * (options.max_scale / options.min_scale) ** random.random()
@@ -247,7 +252,7 @@ def _draw_window(sample: Sample, options: AugmentOptions, random: np.random.Gene
     return _around(_random_label(sample, labelled, random), sample, options)
 
 
-def _labelled(sample: Sample) -> Bool[np.ndarray, "h w"]:
+def _labelled(sample: Sample | CodedSample) -> Bool[np.ndarray, "h w"]:
     """Mark the pixels without which a window has no label."""
     if sample.kind is not LabelKind.ORDINAL or sample.pairs is None:
         return sample.planes > 0 if sample.kind is LabelKind.NONE else sample.valid
@@ -257,7 +262,9 @@ def _labelled(sample: Sample) -> Bool[np.ndarray, "h w"]:
     return labelled
 
 
-def _random_label(sample: Sample, labelled: Bool[np.ndarray, "h w"], random: np.random.Generator) -> Box:
+def _random_label(
+    sample: Sample | CodedSample, labelled: Bool[np.ndarray, "h w"], random: np.random.Generator
+) -> Box:
     """Choose a labelled pixel, or a pair of points, and return the smallest box around it."""
     if sample.kind is LabelKind.ORDINAL and sample.pairs is not None:
         pairs = sample.pairs[_apart(sample.pairs)]
@@ -268,7 +275,7 @@ def _random_label(sample: Sample, labelled: Bool[np.ndarray, "h w"], random: np.
     return row, column, row, column
 
 
-def _window(sample: Sample, options: AugmentOptions, scale: float) -> tuple[int, int]:
+def _window(sample: Sample | CodedSample, options: AugmentOptions, scale: float) -> tuple[int, int]:
     """Give height and width of the largest window of the wanted shape, divided by `scale`."""
     rows, columns = sample.size
     step = min(rows / options.height, columns / options.width) / scale  # source pixels per new pixel
@@ -276,7 +283,7 @@ def _window(sample: Sample, options: AugmentOptions, scale: float) -> tuple[int,
     return min(max(height, 1), rows), min(max(width, 1), columns)
 
 
-def _around(box: Box, sample: Sample, options: AugmentOptions) -> Sample:
+def _around(box: Box, sample: Sample | CodedSample, options: AugmentOptions) -> Sample:
     """Lay a window around a box: as small as it may be without dropping pixels, or as large as it must."""
     rows, columns = sample.size
     first_row, first_column, last_row, last_column = box
@@ -286,7 +293,7 @@ def _around(box: Box, sample: Sample, options: AugmentOptions) -> Sample:
     too_small = max(1.0, (last_row - first_row + 1) / height, (last_column - first_column + 1) / width)
     height, width = _window(sample, options, max(1.0, scale / too_small))
     if height <= last_row - first_row or width <= last_column - first_column:
-        return resize(sample, options.height, options.width)
+        return resize(crop(sample, 0, 0, rows, columns), options.height, options.width)
     top = min(max((first_row + last_row + 1 - height) // 2, 0), rows - height)
     left = min(max((first_column + last_column + 1 - width) // 2, 0), columns - width)
     return resize(crop(sample, top, left, height, width), options.height, options.width)

@@ -52,7 +52,7 @@ class MixDataset(Dataset[Picked]):
     def sample(self, slot: Slot) -> Sample:
         """Read and vary one sample; the same slot always gives the same bytes."""
         now_reading(self.sets[slot.source].name_of(slot.index))
-        stored = self.sets[slot.source][slot.index]
+        stored = self.sets[slot.source].stored(slot.index)
         options = self.options[slot.shape]
         return augment(stored, options, seed=self.seed, epoch=slot.epoch, index=slot.index)
 

@@ -1,6 +1,7 @@
 """One labelled image as numpy arrays, tagged with what its numbers mean and how far they can be trusted."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any, Self
@@ -165,16 +166,26 @@ class Sample:
         Raises:
             BadSample: no label is left.
         """
+        return self.assembled({name: getattr(self, name) for name in self.__dataclass_fields__} | changes)
+
+    @classmethod
+    def assembled(cls, fields: Mapping[str, Any]) -> Self:
+        """Put fields together of which all rules but one are known to hold: that there is a label.
+
+        Raises:
+            BadSample: there is none.
+            TypeError: a sample has no such field.
+        """
+        if unknown := fields.keys() - cls.__dataclass_fields__.keys():
+            raise TypeError(f"a sample has no {', '.join(sorted(unknown))}")
         # No constructor and so no checks: a whole pass over every map for each of them.
-        copy = object.__new__(type(self))
-        for name in self.__dataclass_fields__:
-            object.__setattr__(copy, name, changes.pop(name) if name in changes else getattr(self, name))
-        if changes:
-            raise TypeError(f"a sample has no {', '.join(changes)}")
-        copy._check_label()
-        if copy.kind is LabelKind.ORDINAL:
-            copy._check_any_pair()
-        return copy
+        sample = object.__new__(cls)
+        for name in cls.__dataclass_fields__:
+            object.__setattr__(sample, name, fields[name])
+        sample._check_label()
+        if sample.kind is LabelKind.ORDINAL:
+            sample._check_any_pair()
+        return sample
 
     def fail(self, field: str, reason: str) -> BadSample:
         """Build the error that names this sample and one of its fields."""

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from depthmix.coded import CodedMap, CodedSample
 from depthmix.errors import BadSample, CorruptShard
 from depthmix.sample import LabelKind, Quality, Sample
 from depthmix.store.codec import FIELDS, CodecOptions, decode_fields
@@ -87,7 +88,12 @@ class ShardSet:
         return int(self.info["count"])
 
     def __getitem__(self, index: int) -> Sample:
-        """Read, check and decode one sample.
+        """Read, check and decode one sample; raises what `stored` raises."""
+        stored = self.stored(index)
+        return stored if isinstance(stored, Sample) else stored.whole()
+
+    def stored(self, index: int) -> Sample | CodedSample:
+        """Read and check one sample; depth that is stored in codes is left in codes.
 
         Raises:
             CorruptShard: the stored bytes differ from their record, with file, sample and field.
@@ -199,8 +205,9 @@ class ShardSet:
                 raise CorruptShard(reason, file=shard.path, sample=name, field=field, hint=REBUILD)
         return blobs
 
-    def _sample(self, shard: Shard, row: int, arrays: Mapping[str, Any]) -> Sample:
-        return Sample(
+    def _sample(self, shard: Shard, row: int, arrays: Mapping[str, Any]) -> Sample | CodedSample:
+        build = CodedSample if isinstance(arrays["target"], CodedMap) else Sample
+        return build(
             **arrays,
             intrinsics=shard.index.intrinsics(row),
             quality=self._quality,

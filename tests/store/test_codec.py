@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from depthmix.errors import CorruptShard
-from depthmix.sample import LabelKind
+from depthmix.coded import CodedSample
+from depthmix.errors import BadSample, CorruptShard
+from depthmix.sample import LabelKind, Quality
 from depthmix.store import codec
 from depthmix.store.codec import FIELDS, CodecOptions, decode_fields, encode_fields
 from tests.store.helpers import TinySource, make_raw
@@ -21,8 +22,8 @@ finite = st.floats(float(np.float32(-1e30)), float(np.float32(1e30)), width=32, 
 
 
 @st.composite
-def labels(draw, elements):
-    shape = draw(shapes)
+def labels(draw, elements, shape=None):
+    shape = shape or draw(shapes)
     values = draw(arrays(np.float32, shape, elements=elements))
     valid = draw(arrays(np.bool_, shape))
     valid[draw(st.integers(0, shape[0] - 1)), draw(st.integers(0, shape[1] - 1))] = True
@@ -37,7 +38,7 @@ def metres():
 @calm
 def test_log_code_keeps_its_stated_relative_error_and_zeros(label):
     values, valid = label
-    decoded = codec.decode_log16(codec.encode_log16(values, valid), values.shape)
+    decoded = codec.decode_log16(codec.encode_log16(values, valid), values.shape)[:, :]
     inside = values[valid].astype(np.float64)
     bound = codec.log16_error(inside.min(), inside.max())
     assert (np.abs(decoded[valid] - inside) <= bound * inside).all()
@@ -50,7 +51,7 @@ def test_log_code_keeps_its_stated_relative_error_and_zeros(label):
 @calm
 def test_log_code_of_everyday_depths_errs_by_less_than_63_millionths(label):
     values, valid = label
-    decoded = codec.decode_log16(codec.encode_log16(values, valid), values.shape)
+    decoded = codec.decode_log16(codec.encode_log16(values, valid), values.shape)[:, :]
     assert (np.abs(decoded - values)[valid] <= 6.3e-5 * values[valid]).all()
 
 
@@ -59,14 +60,14 @@ def test_the_last_of_any_number_of_steps_is_the_largest_value(steps):
     values = np.exp(np.array([[0, (steps - 0.5) * codec.SPACING]])).astype(np.float32)
     blob = codec.encode_log16(values, np.ones((1, 2), bool))
     assert codec.RANGE.unpack_from(blob)[2] == steps
-    assert np.array_equal(codec.decode_log16(blob, (1, 2)), values)
+    assert np.array_equal(codec.decode_log16(blob, (1, 2))[:, :], values)
 
 
 @given(labels(finite))
 @calm
 def test_affine_code_keeps_its_stated_absolute_error_and_zeros(label):
     values, valid = label
-    decoded = codec.decode_affine16(codec.encode_affine16(values, valid), values.shape)
+    decoded = codec.decode_affine16(codec.encode_affine16(values, valid), values.shape)[:, :]
     inside = values[valid].astype(np.float64)
     bound = codec.affine16_error(inside.min(), inside.max())
     assert (np.abs(decoded[valid] - inside) <= bound).all()
@@ -79,7 +80,7 @@ def test_codes_are_exact_at_both_ends_of_the_range(label):
     values, valid = label
     for name in ("log16", "affine16"):
         blob = getattr(codec, f"encode_{name}")(values, valid)
-        decoded = getattr(codec, f"decode_{name}")(blob, values.shape)
+        decoded = getattr(codec, f"decode_{name}")(blob, values.shape)[:, :]
         assert decoded[valid].min() == values[valid].min()
         assert decoded[valid].max() == values[valid].max()
 
@@ -88,7 +89,7 @@ def test_codes_are_exact_at_both_ends_of_the_range(label):
 @calm
 def test_codes_keep_the_order_of_values(label):
     values, valid = label
-    decoded = codec.decode_log16(codec.encode_log16(values, valid), values.shape)
+    decoded = codec.decode_log16(codec.encode_log16(values, valid), values.shape)[:, :]
     order = np.argsort(values[valid], kind="stable")
     assert (np.diff(decoded[valid][order]) >= 0).all()
 
@@ -120,6 +121,70 @@ def test_planes_take_the_narrowest_ids(most, width):
     blob[3] = 8
     with pytest.raises(CorruptShard, match="ids must have 1, 2 or 4 bytes, have 8"):
         codec.decode_planes(bytes(blob), (8, 8))
+
+
+def test_a_code_beyond_the_steps_is_refused():
+    blob = codec.encode_log16(np.array([[1, 2]], np.float32), np.ones((1, 2), bool))
+    low, high, steps = codec.RANGE.unpack_from(blob)
+    with pytest.raises(CorruptShard, match=f"has codes up to {steps}, got {steps + 1}"):
+        codec.decode_log16(codec.RANGE.pack(low, high, steps - 1) + blob[codec.RANGE.size :], (1, 2))
+
+
+def test_negative_planes_are_refused():
+    with pytest.raises(CorruptShard, match="ids must not be negative, got -70000"):
+        codec.decode_planes(codec._compress(np.array([[-70000, 1]], np.int32)), (1, 2))
+
+
+@pytest.mark.parametrize("field", ["target", "sigma"])
+def test_codes_and_valid_must_agree(tmp_path, field):
+    sample = TinySource(make_raw(tmp_path, 1)).read("000")
+    valid = sample.valid.copy()
+    valid[np.argwhere(valid)[3][0], np.argwhere(valid)[3][1]] = False
+    other = encode_fields(sample.replaced(valid=valid), CodecOptions())
+    blobs = encode_fields(sample, CodecOptions()) | {field: other[field]}
+    with pytest.raises(CorruptShard, match="must have a code just where `valid`") as caught:
+        decode_fields(blobs, sample.size, sample.kind, CodecOptions())
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize("label", ["code16", "float32"])
+@pytest.mark.parametrize("missing", ["target", "valid"])
+def test_target_without_valid_and_valid_without_target_are_refused(tmp_path, label, missing):
+    sample, options = TinySource(make_raw(tmp_path, 1)).read("000"), CodecOptions(label=label)
+    with pytest.raises(CorruptShard, match="valid: must be stored just where `target` is"):
+        decode_fields(encode_fields(sample, options) | {missing: b""}, sample.size, sample.kind, options)
+
+
+@given(shapes, st.sampled_from(list(LabelKind)[2:]), st.data())
+@calm
+def test_what_decodes_from_codes_keeps_every_rule_of_a_sample(size, kind, data):
+    """`CodedSample` relies on it: also bytes that were put together from several samples."""
+    several = [data.draw(labels(positive, size)) for _ in range(2)]
+    chosen = [several[data.draw(st.integers(0, 1))] for _ in range(3)]
+    (values, known), (spread, spread_known), (_, valid) = chosen
+    planes = data.draw(
+        arrays(np.int32, size, elements=st.integers(data.draw(st.sampled_from([0, -70000])), 70000))
+    )
+    sky = data.draw(arrays(np.bool_, size)) & ~(valid & data.draw(st.booleans()))
+    blobs = {
+        "image": codec.encode_image(np.zeros((*size, 3), np.uint8), CodecOptions()),
+        "target": codec._encode_label(values, known, kind, CodecOptions()),
+        "valid": codec.encode_mask(valid),
+        "sky": codec.encode_mask(sky),
+        "planes": codec.encode_planes(planes),
+        "sigma": codec._encode_label(spread, spread_known, LabelKind.METRIC_DEPTH, CodecOptions()),
+        "pairs": b"",
+    }
+    tags = {"quality": Quality.HIGH, "kind": kind, "source": "s", "key": "k", "intrinsics": None}
+    try:
+        fields = decode_fields(blobs, size, kind, CodecOptions())
+        coded = CodedSample(**fields, **tags)
+    except (CorruptShard, BadSample):
+        return
+    whole = coded.whole()
+    checked = whole.replaced()  # by all rules
+    for name in FIELDS[:-1]:
+        assert getattr(whole, name).tobytes() == getattr(checked, name).tobytes()
 
 
 @pytest.mark.parametrize("steps", [0, 65535])
@@ -188,7 +253,7 @@ def test_a_whole_sample_comes_back(tmp_path, image, label):
         assert (fields[name] == getattr(sample, name)).all()
     for name in ("target", "sigma"):
         exact, tolerance = getattr(sample, name), 0 if label == "float32" else 6.3e-5
-        assert fields[name] == pytest.approx(exact, rel=tolerance, abs=0)
+        assert fields[name][:, :] == pytest.approx(exact, rel=tolerance, abs=0)
     if image == "png":
         assert (fields["image"] == sample.image).all()
 
@@ -207,7 +272,7 @@ def test_absent_fields_take_no_bytes(tmp_path):
 def test_negative_values_of_an_affine_disparity_survive():
     values = np.array([[-3.0, 0.0, 5.0]], np.float32)
     blob = codec.encode_affine16(values, np.ones_like(values, bool))
-    assert codec.decode_affine16(blob, (1, 3)) == pytest.approx(values, abs=codec.affine16_error(-3, 5))
+    assert codec.decode_affine16(blob, (1, 3))[:, :] == pytest.approx(values, abs=codec.affine16_error(-3, 5))
 
 
 def test_damaged_bytes_end_in_an_error_that_names_the_field(tmp_path):
