@@ -133,6 +133,14 @@ def test_ties_keep_the_order_of_the_ids_whatever_the_highest_is(highest):
     assert np.array_equal(rank_planes(lines), counted_ranks(lines))
 
 
+@pytest.mark.parametrize("offset", [0, 1000, 100_000])  # for each way of counting
+def test_ties_of_many_planes_keep_the_order_of_the_ids(offset):
+    """An unstable sort is stable for few numbers, and mixes ties of many."""
+    areas = np.repeat([2, 1, 3], 66)
+    planes = np.repeat(np.arange(198, dtype=np.int32) + offset + 1, areas)[None]
+    assert np.array_equal(rank_planes(planes), counted_ranks(planes))
+
+
 @pytest.mark.parametrize("with_planes", [[], [0], [2], [1, 3]])
 def test_rows_without_planes_stay_empty_beside_rows_with_them(with_planes):
     maps = [map_with(300, np.int32) if row in with_planes else np.zeros((H, W), np.int32) for row in range(4)]

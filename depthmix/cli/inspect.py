@@ -87,8 +87,9 @@ def _kept(stated: str) -> "list[Source]":
 def _prepared(root: Path) -> "list[Source]":
     from depthmix.audit.run import PreparedSet
     from depthmix.errors import StorageError
+    from depthmix.store.local import find_sets
 
-    sets = sorted(path.parent for path in [*root.glob("index.json"), *root.glob("*/index.json")])
+    sets = find_sets(root)
     if not sets:
         hint = "for raw data say which source reads it: --source NAME, see `depthmix sources list`"
         raise StorageError("no prepared set here (no index.json)", file=root, hint=hint)

@@ -12,6 +12,7 @@ import yaml
 from depthmix.errors import DepthmixError, StorageError
 from depthmix.plain_yaml import parse_yaml, read_yaml_text
 from depthmix.store import ShardSet
+from depthmix.store.local import find_sets
 from depthmix.store.record import read_plain
 from depthmix.store.strict_json import parse
 
@@ -198,7 +199,9 @@ def _sets(facts: RunFacts, config: Mapping[str, Any]) -> None:
     data = data if isinstance(data, dict) else {}
     data = data.get("init_args", data)
     specs = {name: _spec(name, spec) for name, spec in _mapping(data, "sources").items()}
-    specs = specs or {name: (1.0, name) for name in _prepared(facts.data_root)}
+    if not specs:
+        found = _try(facts, lambda: find_sets(facts.data_root)) or []
+        specs = {folder.name: (1.0, folder.name) for folder in found if folder != facts.data_root}
     total = sum(weight for weight, _ in specs.values()) or 1.0
     for name, (weight, path) in specs.items():
         _add(facts, name, "training", path, weight, weight / total)
@@ -225,10 +228,6 @@ def _spec(name: str, spec: object) -> tuple[float, str]:
     entry = spec if isinstance(spec, dict) else {}
     weight = entry.get("weight", 1.0)
     return (float(weight) if isinstance(weight, int | float) else 1.0), str(entry.get("path") or name)
-
-
-def _prepared(root: Path) -> list[str]:
-    return sorted(record.parent.name for record in root.glob("*/index.json"))
 
 
 def _add(facts: RunFacts, name: str, role: str, path: str, weight: float | None, share: float | None) -> None:

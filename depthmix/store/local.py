@@ -9,8 +9,29 @@ from typing import Any
 from depthmix.errors import StorageError
 from depthmix.store.gate import Shard, read_root, read_shard
 from depthmix.store.record import Hashed, open_plain, read_plain, storage_errors
+from depthmix.store.writer import ROOT
 
-__all__ = ["LocalFolder"]
+__all__ = ["LocalFolder", "find_sets"]
+
+
+def find_sets(root: Path) -> list[Path]:
+    """List the prepared sets at a path: the folder itself, and folders in it; perhaps none.
+
+    Raises:
+        StorageError: a folder cannot be looked into; it is not passed over.
+    """
+    with storage_errors(root):
+        inside = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    return [folder for folder in [root, *inside] if _has_record(folder)]
+
+
+def _has_record(folder: Path) -> bool:
+    with storage_errors(folder):
+        try:
+            os.stat(folder / ROOT)  # noqa: PTH116  (Path.exists takes any error for an answer, from 3.14 on)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+    return True
 
 
 class LocalFolder:
