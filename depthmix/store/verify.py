@@ -86,6 +86,10 @@ def _checked(
 ) -> Iterator[tuple[Mapping[str, Any], list[DepthmixError], bool]]:
     """Yield each shard's entry, its problems, and whether it was vouched for; hashing lets threads run."""
     owners = {entry["sha256"]: entry["file"] for entry in info["shards"]}
+    if workers == 1:
+        for entry in info["shards"]:
+            yield entry, *_check_shard(place, entry, owners, vouched)
+        return
     pool = ThreadPoolExecutor(workers)
     try:
         jobs = [(entry, pool.submit(_check_shard, place, entry, owners, vouched)) for entry in info["shards"]]

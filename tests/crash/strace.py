@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -100,13 +101,18 @@ class Runner:
         """List the calls of an undisturbed run that name one of these places."""
         code, said = self.run(*arguments, names=names)
         assert code == 0, said
-        found, numbers = [], dict.fromkeys(names, 0)
+        found: list[Call] = []
+        numbers, threads = Counter[tuple[str, str]](), set()
         for line in (self.folder / "trace").read_text(errors="replace").splitlines():
-            match = re.match(r"\d+ +(\w+)\(", line)
+            match = re.match(r"(\d+) +(\w+)\(", line)
             if match:
-                numbers[match[1]] += 1
+                thread, name = match.groups()
+                numbers[thread, name] += 1
                 if any(str(place) in line for place in places):
-                    found.append(Call(match[1], numbers[match[1]], line[match.start(1) :]))
+                    threads.add(thread)
+                    found.append(Call(name, numbers[thread, name], line[match.start(2) :]))
+        # strace counts the calls of each thread, so a number would not say which call is meant.
+        assert len(threads) == 1, threads
         return found
 
     def run(
