@@ -26,7 +26,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -56,7 +56,11 @@ from depthmix.trained import neutral_camera
 
 ROOT = Path(__file__).parents[1]
 RECIPES = ("quality_aware", "ssi_everywhere", "naive")
-NETS: dict[str, type[nn.Module]] = {"light": LightDepthNet, "lite": LiteDepthNet}  # from scratch; pretrained
+NETS: dict[str, Callable[[], nn.Module]] = {
+    "light": LightDepthNet,
+    "lite": LiteDepthNet,  # EfficientNet-lite0 as ImageNet left it, frozen
+    "lite_scratch": partial(LiteDepthNet, pretrained=None, frozen=False),
+}
 HEIGHT, WIDTH = 48, 64
 STORED = (60, 80)
 FOCAL = 60.0
@@ -178,7 +182,8 @@ def _result(options: argparse.Namespace, recipe: str, seed: int) -> Path:
 @cache
 def _digest(net: str) -> str:
     """Tell runs of other settings apart, so that none of them passes for a finished one."""
-    settings = (recipe_file("quality_aware").read_text(), repr(NETS[net]()), (HEIGHT, WIDTH, BATCH, RATE))
+    recipe = recipe_file("quality_aware").read_text()
+    settings = (recipe, net, repr(NETS[net]()), (HEIGHT, WIDTH, BATCH, RATE))
     return sha256(repr(settings).encode()).hexdigest()[:8]
 
 
