@@ -4,7 +4,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from jaxtyping import Float
@@ -18,8 +18,9 @@ from depthmix.errors import ConfigError
 from depthmix.guard import StepGuard
 from depthmix.metrics import DepthMetrics, EvaluationSet, format_table, write_results
 from depthmix.objective import ADAPTIVE, Balance, Objective, ObjectiveValue, Term, check_terms
+from depthmix.optimiser import adamw, freeze, parameter_groups
 from depthmix.prediction import HEADS, Head, Prediction
-from depthmix.schedule import hold, schedule
+from depthmix.schedule import Rates, hold, scaled, schedule
 from depthmix.shuffle import keys_of
 from depthmix.sources.base import SourceCard
 from depthmix.terms import head_problems, learns_metres, must_be_known
@@ -49,10 +50,16 @@ class DepthTask(LightningModule):
         heads: what the network predicts besides depth, in the order of its further channels.
         patience: steps in a row without a finite gradient after which training gives up; fewer are skipped,
             and their samples are written into `skipped.jsonl` in the run folder.
+        layer_decay: factor of the learning rate from each stage of the encoder to the one before it; see
+            `parameter_groups`.
+        frozen_stages: how many stages of the encoder, from the image inwards, keep their weights; they are
+            in eval mode throughout, so that their norms keep their statistics, too.
+        checkpoint_gradients: compute values inside the network again in the backward pass instead of
+            keeping them: less memory, more time.
 
     Raises:
-        ConfigError: a number is out of its range, a term reads a head that the network lacks, or a head is
-            trained by no term.
+        ConfigError: a number is out of its range, a term reads a head that the network lacks, a head is
+            trained by no term, or the network lacks what an option needs.
     """
 
     def __init__(
@@ -66,11 +73,16 @@ class DepthTask(LightningModule):
         balance: Balance = "gradient",
         heads: list[Head] | None = None,
         patience: int = 10,
+        layer_decay: float = 1.0,
+        frozen_stages: int = 0,
+        checkpoint_gradients: bool = False,
     ) -> None:
         super().__init__()
         for name, value in {"focal_canonical": focal_canonical, "learning_rate": learning_rate}.items():
             if not 0 < value < math.inf:
                 raise ConfigError(f"must be positive, got {value}", field=f"model.{name}")
+        if not 0 < layer_decay <= 1:
+            raise ConfigError(f"must be in (0, 1], got {layer_decay}", field="model.layer_decay")
         if patience < 1:
             raise ConfigError(f"must be at least 1, got {patience}", field="model.patience")
         _check_heads(net, terms, heads or ())
@@ -81,8 +93,12 @@ class DepthTask(LightningModule):
             self.save_hyperparameters()
         self.net, self.terms, self.balance, self.heads = net, terms, balance, tuple(heads or ())
         self.focal_canonical = focal_canonical
-        self.learning_rate, self.weight_decay, self.warmup_steps = learning_rate, weight_decay, warmup_steps
+        self.rates, self.warmup_steps = Rates(learning_rate, weight_decay, layer_decay), warmup_steps
         self.patience = patience
+        self._frozen = freeze(net, frozen_stages)
+        self._groups = parameter_groups(net, layer_decay)
+        if checkpoint_gradients:
+            _checkpoint_gradients(net)
         self._scheduler: LambdaLR | None = None  # unless a subclass configures optimisers of its own
         self.image_size = (0, 0)  # the largest of the training images so far
 
@@ -120,6 +136,13 @@ class DepthTask(LightningModule):
             raise ConfigError(reason, field="model.net", hint="wrap it in a module that does")
         return maps
 
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of the network, but leave stages that are frozen in eval mode."""
+        super().train(mode)
+        for stage in self._frozen:
+            stage.eval()
+        return self
+
     def predict_rows(self, batch: Batch) -> Prediction:
         """Predict a batch; rows without a camera are seen through the canonical one."""
         height, width = batch.image.shape[-2:]
@@ -133,7 +156,8 @@ class DepthTask(LightningModule):
 
     def on_train_start(self) -> None:
         """Forget what an older training wrote about steps that are to come, and take up changed options."""
-        changed = hold(self._scheduler, self.learning_rate, self.weight_decay) if self._scheduler else []
+        decaying = sum(group.decays for group in self._groups)
+        changed = hold(self._scheduler, self.rates, decaying) if self._scheduler else []
         if self.trainer.is_global_zero:
             self.guard.begin(self.global_step)
             for text in changed:
@@ -192,19 +216,14 @@ class DepthTask(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return AdamW with linear warm-up and cosine decay over the whole training."""
-        weights = [p for p in self.net.parameters() if p.requires_grad]
-        groups = [
-            {"params": [p for p in weights if p.ndim > 1], "weight_decay": self.weight_decay},
-            {"params": [p for p in weights if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-        # Only where there are some: checkpoints keep the groups.
-        learned = list(self.objective.parameters())
-        groups += [{"params": learned, "weight_decay": 0.0}] if learned else []
+        self._groups = parameter_groups(self.net, self.rates.layer_decay)
         # The fused form is three times faster on a CPU; elsewhere Lightning refuses to clip with it in fp16.
         fused = self.device.type == "cpu"
-        optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, fused=fused)
+        optimizer = adamw(self._groups, self.objective.parameters(), self.rates, fused=fused)
         rate = schedule(self.trainer.estimated_stepping_batches, self.warmup_steps)
-        self._scheduler = LambdaLR(optimizer, rate)
+        factors = [group.factor for group in self._groups]
+        factors += [1.0] * (len(optimizer.param_groups) - len(factors))
+        self._scheduler = LambdaLR(optimizer, [scaled(rate, factor) for factor in factors])
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._scheduler, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -271,6 +290,14 @@ def _check_heads(net: nn.Module, terms: Mapping[str, Term], heads: Sequence[Head
     if isinstance(outputs, int) and outputs != wanted:
         reason = f"gives {outputs} channels, but depth and heads [{', '.join(heads)}] are {wanted}"
         raise ConfigError(reason, field="model.net", hint=f"set `outputs: {wanted}` in its init_args")
+
+
+def _checkpoint_gradients(net: nn.Module) -> None:
+    turn_on = getattr(net, "checkpoint_gradients", None)
+    if not callable(turn_on):
+        reason = f"needs a network that can, and {type(net).__name__} has no method `checkpoint_gradients`"
+        raise ConfigError(reason, field="model.checkpoint_gradients", hint="set it to false")
+    turn_on()
 
 
 def _sets(names: list[str], cards: Mapping[str, SourceCard]) -> list[EvaluationSet]:

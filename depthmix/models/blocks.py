@@ -4,8 +4,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
-__all__ = ["Block", "doubled", "places", "smoothed", "start_near"]
+__all__ = ["Block", "doubled", "in_float32", "places", "recomputed", "smoothed", "start_near"]
 
 
 class Block(nn.Module):
@@ -47,6 +48,26 @@ def places(
     u = side * (2 * torch.arange(columns, device=cells.device, dtype=cells.dtype) + 1) / width - 1
     grid = torch.stack([u.expand(rows, columns), v[:, None].expand(rows, columns)])
     return grid.expand(cells.shape[0], -1, -1, -1)
+
+
+def recomputed(part: nn.Module, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d hh ww"]:
+    """Apply a part whose inner values are computed again in the backward pass, not kept for it."""
+    learns = x.requires_grad or any(parameter.requires_grad for parameter in part.parameters())
+    if not (learns and torch.is_grad_enabled()):  # else its input would be kept for nothing
+        out: Tensor = part(x)
+    else:  # nothing here draws numbers, so no state of a generator is kept
+        out = checkpoint(part, x, use_reentrant=False, preserve_rng_state=False)
+    return out
+
+
+def in_float32(head: nn.Module, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
+    """Apply a head in float32 under autocast: bfloat16 holds a log depth between 2 and 4 in steps of 1/64."""
+    if not torch.is_autocast_enabled(x.device.type):
+        out: Tensor = head(x)
+    else:
+        with torch.autocast(x.device.type, enabled=False):
+            out = head(x.float())
+    return out
 
 
 def start_near(head: nn.Conv2d, depth: float) -> None:

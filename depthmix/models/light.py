@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from depthmix.models.blocks import Block, doubled, places, smoothed, start_near
+from depthmix.models.blocks import Block, doubled, in_float32, places, recomputed, smoothed, start_near
 
 __all__ = ["LightDepthNet"]
 
@@ -58,7 +58,7 @@ class LightDepthNet(nn.Module):
         if outputs < 1:
             raise ValueError(f"`outputs` must be at least 1, got {outputs}")
         self.widths, self.bottleneck, self.initial_depth = tuple(widths), bottleneck, initial_depth
-        self.outputs = outputs
+        self.outputs, self.saves_memory = outputs, False
         finest, coarsest, pairs = widths[0], widths[-1], list(pairwise(widths))
         self.stem = nn.Conv2d(3 * 4 + 2, finest, 3, padding=1)
         self.encoder = nn.ModuleList([Block(width) for width in widths[:-1]])
@@ -81,6 +81,16 @@ class LightDepthNet(nn.Module):
         }
         return {"class_path": "depthmix.models.LightDepthNet", "init_args": arguments}
 
+    @property
+    def stages(self) -> tuple[nn.Module, ...]:
+        """The encoder from the image inwards: the stem, then each level with the way down from it."""
+        levels = zip(self.encoder, self.down, strict=True)
+        return (self.stem, *(nn.ModuleList(level) for level in levels))
+
+    def checkpoint_gradients(self) -> None:
+        """Compute the inside of every block again in the backward pass: less memory, more time."""
+        self.saves_memory = True
+
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b outputs h w"]:
         """Predict log canonical depth, and the heads behind it, for RGB in [0, 1].
 
@@ -95,14 +105,19 @@ class LightDepthNet(nn.Module):
         pixels = functional.pad((image - 0.5) * 4, padding, mode="replicate")
         half = functional.pixel_unshuffle(pixels, 2)
         features = self._unet(self.stem(torch.cat([half, places(half, height, width, side=2)], 1)))
-        return smoothed(functional.pixel_shuffle(self.head(features), 2))[..., :height, :width]
+        return smoothed(functional.pixel_shuffle(in_float32(self.head, features), 2))[..., :height, :width]
 
     def _unet(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         kept = []
         for block, down in zip(self.encoder, self.down, strict=True):
-            kept.append(block(x))
+            kept.append(self._block(block, x))
             x = down(kept[-1])
-        x = self.middle(x + self.context(x.mean((2, 3)))[:, :, None, None])
+        x = x + self.context(x.mean((2, 3)))[:, :, None, None]
+        for block in self.middle:
+            x = self._block(block, x)
         for block, up in zip(reversed(self.decoder), reversed(self.up), strict=True):
-            x = block(doubled(up(x)) + kept.pop())
+            x = self._block(block, doubled(up(x)) + kept.pop())
         return x
+
+    def _block(self, block: nn.Module, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        return recomputed(block, x) if self.saves_memory else block(x)

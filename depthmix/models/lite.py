@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from depthmix.errors import ConfigError
-from depthmix.models.blocks import Block, doubled, places, smoothed, start_near
+from depthmix.models.blocks import Block, doubled, in_float32, places, recomputed, smoothed, start_near
 from depthmix.models.lite_encoder import LiteEncoder, LiteSize, load_published
 
 __all__ = ["LiteDepthNet"]
@@ -68,6 +68,7 @@ class LiteDepthNet(nn.Module):
         if outputs < 1:
             raise ValueError(f"`outputs` must be at least 1, got {outputs}")
         self.frozen, self.initial_depth, self.outputs, self.size = frozen, initial_depth, outputs, size
+        self.saves_memory = False
         self.encoder = LiteEncoder(size)
         if pretrained == "imagenet":
             _load_imagenet(self.encoder, size)
@@ -96,6 +97,15 @@ class LiteDepthNet(nn.Module):
         }
         return {"class_path": "depthmix.models.LiteDepthNet", "init_args": arguments}
 
+    @property
+    def stages(self) -> tuple[nn.Module, ...]:
+        """The encoder from the image inwards: its stem and the seven stages of the published table."""
+        return self.encoder.stages
+
+    def checkpoint_gradients(self) -> None:
+        """Compute the inside of every block again in the backward pass: less memory, more time."""
+        self.saves_memory = self.encoder.saves_memory = True
+
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b outputs h w"]:
         """Predict log canonical depth, and the heads behind it, for RGB in [0, 1].
 
@@ -111,11 +121,16 @@ class LiteDepthNet(nn.Module):
             joint(found, places(found, height, width, side=2 ** (level + 1)))
             for level, (joint, found) in enumerate(zip(self.joints, maps, strict=True))
         ]
-        x = self.middle(x + self.context(x.mean((2, 3)))[:, :, None, None])
+        x = x + self.context(x.mean((2, 3)))[:, :, None, None]
+        for block in self.middle:
+            x = self._block(block, x)
         fine[0] = fine[0] + self.stem(functional.pixel_unshuffle((padded - 0.5) * 4, 2))
         for up, block, kept in zip(reversed(self.up), reversed(self.decoder), reversed(fine), strict=True):
-            x = block(doubled(up(x)) + kept)
-        return smoothed(functional.pixel_shuffle(self.head(x), 2))[..., :height, :width]
+            x = self._block(block, doubled(up(x)) + kept)
+        return smoothed(functional.pixel_shuffle(in_float32(self.head, x), 2))[..., :height, :width]
+
+    def _block(self, block: nn.Module, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        return recomputed(block, x) if self.saves_memory else block(x)
 
 
 class _Joint(nn.Module):

@@ -3,12 +3,15 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Final, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
+
+from depthmix.models.blocks import recomputed
 
 __all__ = ["LiteEncoder", "LiteSize", "load_published"]
 
@@ -60,6 +63,7 @@ class LiteEncoder(nn.Module):
     def __init__(self, size: LiteSize = "lite0") -> None:
         super().__init__()
         self.stem = _Strided(3, STEM, 3)
+        self.size, self.saves_memory = size, False
         width, blocks, channels = STEM, [], []
         for stage in _stages(size):
             if stage.stride == 2:
@@ -74,6 +78,13 @@ class LiteEncoder(nn.Module):
             if isinstance(module, nn.Conv2d):
                 module.weight = nn.Parameter(module.weight.contiguous(memory_format=torch.channels_last))
 
+    @property
+    def stages(self) -> tuple[nn.Module, ...]:
+        """The stem and the seven stages of the published table, from the image inwards."""
+        blocks = iter(self.blocks)
+        repeats = [stage.repeats for stage in _stages(self.size)]
+        return (self.stem, *(nn.ModuleList(islice(blocks, count)) for count in repeats))
+
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b c hh ww"]]:
         """Return the features of RGB in [0, 1], finest first; sides are rounded up at each halving."""
         pixels = (image * (255 / 128) - 127 / 128).contiguous(memory_format=torch.channels_last)
@@ -82,7 +93,7 @@ class LiteEncoder(nn.Module):
         for block in self.blocks:
             if block.stride == 2:
                 maps.append(x)
-            x = block(x)
+            x = recomputed(block, x) if self.saves_memory else block(x)
         return [*maps, x]
 
 

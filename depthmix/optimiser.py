@@ -1,0 +1,125 @@
+"""Which weights learn at which rate, and which do not learn at all."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from depthmix.errors import ConfigError
+from depthmix.schedule import Rates
+
+__all__ = ["Group", "adamw", "freeze", "parameter_groups", "stages_of"]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Hold the weights that learn alike.
+
+    Args:
+        parameters: those of the network that learn at all.
+        factor: of the learning rate.
+        decays: whether weight decay pulls them to zero.
+    """
+
+    parameters: list[nn.Parameter]
+    factor: float
+    decays: bool
+
+
+def stages_of(net: nn.Module, option: str) -> tuple[nn.Module, ...]:
+    """Return the encoder of a network from the image inwards, for an option that needs to know it.
+
+    Raises:
+        ConfigError: the network does not say what its encoder is.
+    """
+    found = getattr(net, "stages", None)
+    if not isinstance(found, tuple):
+        reason = f"needs a network with stages, and {type(net).__name__} has none"
+        hint = "give its class a property `stages`: the modules of its encoder from the image inwards"
+        raise ConfigError(reason, field=f"model.{option}", hint=hint)
+    return found
+
+
+def parameter_groups(net: nn.Module, layer_decay: float = 1.0) -> list[Group]:
+    """Sort the weights of a network that learn; those that decay come first, groups without weights nowhere.
+
+    Every stage of the encoder learns more slowly than the one behind it, by the factor `layer_decay`: the
+    first ones see edges and textures, which differ least between tasks. What is not in a stage is decoder,
+    and learns at the full rate. Biases and norms do not decay.
+
+    Args:
+        net: with the property `stages` where `layer_decay` is not 1.
+        layer_decay: factor from each stage to the one before it.
+
+    Raises:
+        ConfigError: the network does not say what its encoder is.
+
+    Reference: Howard and Ruder (arXiv 1801.06146), section 3.2, with one factor for every step as in
+    Clark et al. (arXiv 2003.10555).
+    """
+    factors = _factors(net, layer_decay)
+    found: dict[tuple[bool, float], list[nn.Parameter]] = {}
+    for parameter in net.parameters():
+        if parameter.requires_grad:
+            key = (parameter.ndim > 1, factors.get(id(parameter), 1.0))
+            found.setdefault(key, []).append(parameter)
+    order = sorted(found, key=lambda key: (not key[0], -key[1]))
+    return [Group(found[decays, factor], factor, decays) for decays, factor in order]
+
+
+def adamw(
+    groups: Sequence[Group], learned: Iterable[nn.Parameter], rates: Rates, *, fused: bool
+) -> torch.optim.AdamW:
+    """Return the optimiser of a training; the factors of its groups are up to the schedule.
+
+    Args:
+        groups: weights of the network.
+        learned: what the terms learn besides; it does not decay.
+        rates: of the training.
+        fused: whether one kernel does all of a step.
+
+    Raises:
+        ConfigError: nothing learns.
+    """
+    wanted: list[dict[str, Any]] = [
+        {"params": group.parameters, "weight_decay": rates.weight_decay if group.decays else 0.0}
+        for group in groups
+    ]
+    if not wanted:
+        raise ConfigError("no weight of the network learns", field="model.net", hint="freeze less of it")
+    # Only where there are some: checkpoints keep the groups.
+    wanted += [{"params": terms, "weight_decay": 0.0}] if (terms := list(learned)) else []
+    for group in wanted:
+        group["layer_decay"] = rates.layer_decay
+    return torch.optim.AdamW(wanted, lr=rates.learning_rate, fused=fused)
+
+
+def freeze(net: nn.Module, count: int) -> tuple[nn.Module, ...]:
+    """Let the first stages of a network keep their weights, in eval mode, and return them.
+
+    Raises:
+        ConfigError: the network does not say what its encoder is, or has fewer stages.
+    """
+    if not count:
+        return ()
+    stages = stages_of(net, "frozen_stages")
+    if not 0 <= count <= len(stages):
+        reason = f"must be from 0 to {len(stages)}, the stages of {type(net).__name__}, got {count}"
+        raise ConfigError(reason, field="model.frozen_stages")
+    for stage in stages[:count]:
+        stage.requires_grad_(False).eval()
+    return stages[:count]
+
+
+def _factors(net: nn.Module, layer_decay: float) -> dict[int, float]:
+    """Return the factor of each weight of the encoder by its identity."""
+    if layer_decay == 1:
+        return {}
+    stages: Sequence[nn.Module] = stages_of(net, "layer_decay")
+    return {
+        id(parameter): layer_decay**distance
+        for distance, stage in enumerate(reversed(stages), start=1)
+        for parameter in stage.parameters()
+    }
