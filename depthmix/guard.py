@@ -73,7 +73,9 @@ class StepGuard:
         """
         seen, self._seen = self._seen, []
         flags = [one.value.finite for one in seen]
-        if found := list(gradients):
+        if found := [
+            gradient for gradient in gradients if gradient.numel()
+        ]:  # a small weight may lie elsewhere
             # The largest entry: a sum of squares may overflow where every gradient is finite.
             flags.append(nn.utils.get_total_norm(found, norm_type=math.inf).isfinite())
         finite = torch.stack(flags or [torch.tensor(True)]).all().float()

@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,7 +14,9 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from depthmix.average import AverageWeights
 from depthmix.batch import Batch
+from depthmix.compiled import compile_in_place, compiler_errors
 from depthmix.errors import ConfigError
 from depthmix.guard import StepGuard
 from depthmix.metrics import DepthMetrics, EvaluationSet, format_table, write_results
@@ -21,6 +24,7 @@ from depthmix.objective import ADAPTIVE, Balance, Objective, ObjectiveValue, Ter
 from depthmix.optimiser import adamw, freeze, parameter_groups
 from depthmix.prediction import HEADS, Head, Prediction
 from depthmix.schedule import Rates, hold, scaled, schedule
+from depthmix.sharding import check_strategy, local, shard
 from depthmix.shuffle import keys_of
 from depthmix.sources.base import SourceCard
 from depthmix.terms import head_problems, learns_metres, must_be_known
@@ -56,6 +60,9 @@ class DepthTask(LightningModule):
             in eval mode throughout, so that their norms keep their statistics, too.
         checkpoint_gradients: compute values inside the network again in the backward pass instead of
             keeping them: less memory, more time.
+        compile: put `torch.compile` on the network while it is trained.
+        ema: decay of an exponential moving average of the weights, such as 0.999; it is what validation,
+            test and `load_trained` see. See `AverageWeights`.
 
     Raises:
         ConfigError: a number is out of its range, a term reads a head that the network lacks, a head is
@@ -76,6 +83,8 @@ class DepthTask(LightningModule):
         layer_decay: float = 1.0,
         frozen_stages: int = 0,
         checkpoint_gradients: bool = False,
+        compile: bool = False,
+        ema: float | None = None,
     ) -> None:
         super().__init__()
         for name, value in {"focal_canonical": focal_canonical, "learning_rate": learning_rate}.items():
@@ -83,6 +92,8 @@ class DepthTask(LightningModule):
                 raise ConfigError(f"must be positive, got {value}", field=f"model.{name}")
         if not 0 < layer_decay <= 1:
             raise ConfigError(f"must be in (0, 1], got {layer_decay}", field="model.layer_decay")
+        if ema is not None and not 0 < ema < 1:
+            raise ConfigError(f"must be between 0 and 1, got {ema}", field="model.ema")
         if patience < 1:
             raise ConfigError(f"must be at least 1, got {patience}", field="model.patience")
         _check_heads(net, terms, heads or ())
@@ -99,6 +110,7 @@ class DepthTask(LightningModule):
         self._groups = parameter_groups(net, layer_decay)
         if checkpoint_gradients:
             _checkpoint_gradients(net)
+        self._compiles, self._average = compile, AverageWeights(ema)
         self._scheduler: LambdaLR | None = None  # unless a subclass configures optimisers of its own
         self.image_size = (0, 0)  # the largest of the training images so far
 
@@ -111,6 +123,13 @@ class DepthTask(LightningModule):
         data: Any = getattr(self.trainer, "datamodule", None)
         if data is None:
             raise ConfigError("needs a datamodule that names its sources, such as MixData", field="data")
+        check_strategy(self.trainer.strategy)
+        if str(self.trainer.precision) in ("bf16-true", "16-true"):
+            reason = f"{self.trainer.precision} rounds labels and weights to a few digits"
+            hint = "set `precision: bf16-mixed`: it computes the network in half precision"
+            raise ConfigError(reason, field="trainer.precision", hint=hint)
+        if self._compiles and stage == "fit":
+            compile_in_place(self.net)
         if stage == "fit":
             self.cards: dict[str, SourceCard] = {name: data.cards[name] for name in data.source_names}
             check_terms(self.terms, self.cards)
@@ -129,7 +148,8 @@ class DepthTask(LightningModule):
         Raises:
             ConfigError: the network gives a map of another shape.
         """
-        maps: Tensor = self.net(image)
+        with compiler_errors() if self._compiles else nullcontext():
+            maps: Tensor = self.net(image)
         expected = (image.shape[0], 1 + len(self.heads), *image.shape[-2:])
         if maps.shape != expected:
             reason = f"must give a map of shape {expected}, got {tuple(maps.shape)}"
@@ -151,8 +171,13 @@ class DepthTask(LightningModule):
         return Prediction.from_maps(self(batch.image_float), cameras, self.focal_canonical, self.heads)
 
     def configure_callbacks(self) -> list[Callback]:
-        """Add the one that writes the log."""
-        return [FigureWriter()]
+        """Add the ones that write the log and that average the weights."""
+        return [FigureWriter(), self._average]
+
+    def configure_model(self) -> None:
+        """Split the weights over ranks where the strategy asks for it."""
+        if self.device_mesh is not None:
+            shard(self.net, self.device_mesh)
 
     def on_train_start(self) -> None:
         """Forget what an older training wrote about steps that are to come, and take up changed options."""
@@ -179,7 +204,7 @@ class DepthTask(LightningModule):
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Leave weights and moments alone in a skipped step: optimisers pass over absent gradients."""
-        gradients = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
+        gradients = [local(parameter.grad) for parameter in self.parameters() if parameter.grad is not None]
         if getattr(self.trainer.precision_plugin, "scaler", None) is not None:
             gradients = []  # half precision overflows until its scaler has found a scale, and skips by itself
         if not self.guard.admits(gradients, self.global_step, self.trainer.is_global_zero):
@@ -243,10 +268,12 @@ class DepthTask(LightningModule):
         skipped = [self.guard.skipped, self.guard.in_a_row]
         checkpoint["depthmix"] = {**facts_of(trained), "skipped": skipped}
         checkpoint["figures"] = self.figures.whole()
+        self._average.save(self.net, checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up what is not in the weights; an evaluation needs no learned weights of terms."""
-        weights, own = checkpoint["state_dict"], self.state_dict()
+        self._average.forget()
+        weights, own = checkpoint.get("state_dict", {}), self.state_dict()  # split weights are loaded by now
         foreign = [key for key in weights if key.startswith("objective.") and key not in own]
         for key in foreign:
             del weights[key]

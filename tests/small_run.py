@@ -61,18 +61,24 @@ def mixed(root: Path, **options: Any) -> MixData:
     return MixData(str(root), **({"sources": sources} | basic | options))
 
 
-def small_task(net: nn.Module | None = None) -> DepthTask:
+def small_task(net: nn.Module | None = None, **options: Any) -> DepthTask:
     torch.manual_seed(0)
     terms = {
         "ssi": Term(ScaleShiftInvariantLoss()),
         "metric": Term(SilogLoss(), sources=["kitti"]),
         "plane": Term(PlaneLoss(min_pixels=20), weight=0.1),
     }
-    return DepthTask(net or TwoLayers(), terms, focal_canonical=20.0, warmup_steps=3)
+    return DepthTask(net or TwoLayers(), terms, focal_canonical=20.0, warmup_steps=3, **options)
 
 
 def train(
-    folder: Path, data: MixData, *callbacks: Callback, every: int = 0, epochs: int = 3, **options: Any
+    folder: Path,
+    data: MixData,
+    *callbacks: Callback,
+    every: int = 0,
+    epochs: int = 3,
+    task: DepthTask | None = None,
+    **options: Any,
 ) -> None:
     """Train in a folder as the CLI does, from the newest checkpoint that lies there."""
     checkpoint = newest_checkpoint(folder)
@@ -94,7 +100,7 @@ def train(
             callbacks=[*callbacks, keep, StopOnSignal(folder / "last.ckpt")],
             **options,
         )
-        trainer.fit(small_task(), datamodule=data, ckpt_path=checkpoint)
+        trainer.fit(task or small_task(), datamodule=data, ckpt_path=checkpoint)
 
 
 class Signal(Callback):
@@ -177,6 +183,7 @@ def state_of(folder: Path) -> dict[str, Any]:
     """Return all that a training leaves and that must not depend on interruptions."""
     content = read_checkpoint(folder / "last.ckpt")
     kept = ("state_dict", "optimizer_states", "lr_schedulers", "depthmix", "figures", "epoch", "global_step")
+    kept += ("average",) if "average" in content else ()
     logs = {
         name: (folder / name).read_text() if (folder / name).exists() else ""
         for name in ("metrics.csv", "skipped.jsonl")
