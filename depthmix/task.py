@@ -14,6 +14,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from depthmix import __version__
 from depthmix.average import AverageWeights
 from depthmix.batch import Batch
 from depthmix.compiled import compile_in_place, compiler_errors
@@ -29,7 +30,7 @@ from depthmix.shuffle import keys_of
 from depthmix.sources.base import SourceCard
 from depthmix.terms import head_problems, learns_metres, must_be_known
 from depthmix.train_log import FigureWriter, TrainingFigures
-from depthmix.trained import Trained, facts_of, load_trained, neutral_camera, predict_batch
+from depthmix.trained import Origin, Trained, facts_of, load_trained, neutral_camera, predict_batch
 
 __all__ = ["DepthTask", "Trained", "load_trained", "predict_batch"]
 
@@ -111,6 +112,7 @@ class DepthTask(LightningModule):
         if checkpoint_gradients:
             _checkpoint_gradients(net)
         self._compiles, self._average = compile, AverageWeights(ema)
+        self.recipe: dict[str, Any] | None = None  # the configuration behind all options, for checkpoints
         self._scheduler: LambdaLR | None = None  # unless a subclass configures optimisers of its own
         self.image_size = (0, 0)  # the largest of the training images so far
 
@@ -264,6 +266,7 @@ class DepthTask(LightningModule):
             sources={name: card.plain() for name, card in cards.items()},
             heads=self.heads,
             spec=self._net_spec(),
+            origin=self._origin(),
         )
         skipped = [self.guard.skipped, self.guard.in_a_row]
         checkpoint["depthmix"] = {**facts_of(trained), "skipped": skipped}
@@ -283,6 +286,10 @@ class DepthTask(LightningModule):
             if self.trainer.is_global_zero:  # they are those of all ranks
                 self.figures.go_on(checkpoint["figures"])
         self.image_size = (facts.get("height", 96), facts.get("width", 128))
+
+    def _origin(self) -> Origin:
+        mix = getattr(getattr(self.trainer, "datamodule", None), "identity", {})
+        return Origin(__version__, self.recipe, mix.get("data", {}), mix.get("weights", {}))
 
     def _net_spec(self) -> dict[str, Any] | None:
         # What a network says of itself comes first: it needs no pretrained weights where a state follows.

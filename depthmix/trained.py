@@ -1,31 +1,66 @@
 """A trained network and what its checkpoint says about it, read from the checkpoint alone."""
 
-import json
-import zlib
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any
-from zipfile import BadZipFile, ZipFile, is_zipfile
+from typing import Any, Self
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from depthmix import __version__
+from depthmix.artefact import FACTS, SCHEMA, check_schema, read_artefact, read_checkpoint
 from depthmix.errors import ConfigError
-from depthmix.prediction import Head, Prediction
+from depthmix.prediction import HEADS, Head, Prediction
+from depthmix.sources.files import MAX_PIXELS
 
-__all__ = ["Trained", "facts_of", "load_trained", "neutral_camera", "predict_batch", "read_checkpoint"]
+__all__ = [
+    "Origin",
+    "Trained",
+    "facts_of",
+    "load_trained",
+    "neutral_camera",
+    "predict_batch",
+    "read_checkpoint",
+]
 
-SCHEMA = 1
-MOST_FACTS = 1 << 20
-# What the archive and torch's unpickler raise on damaged bytes besides an error of their own.
-_DAMAGE = (
-    *(BadZipFile, MemoryError, zlib.error, EOFError, OSError),
-    *(RuntimeError, LookupError, ValueError, TypeError, AttributeError),
-)
+
+@dataclass(frozen=True)
+class Origin:
+    """Say which training a network comes from; what is not known is empty.
+
+    Args:
+        version: of depthmix.
+        recipe: the options of model and data, where a configuration gave them.
+        data: root hash of each prepared training set.
+        mix: weight of each training source at the first step.
+    """
+
+    version: str = ""
+    recipe: dict[str, Any] | None = None
+    data: dict[str, str] = field(default_factory=dict)
+    mix: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, facts: Mapping[str, Any]) -> Self:
+        """Return what facts state; facts that are not known here are passed over.
+
+        Raises:
+            AttributeError, TypeError, ValueError: a fact is of another type.
+        """
+        recipe = facts.get("recipe")
+        mix = {str(name): float(weight) for name, weight in facts.get("mix", {}).items()}
+        if not all(0 <= weight < math.inf for weight in mix.values()):
+            raise ValueError(f"weights {mix} are none")
+        return cls(
+            version=str(facts.get("version", "")),
+            recipe=None if recipe is None else dict(recipe),
+            data=_texts(facts.get("data", {})),
+            mix=mix,
+        )
 
 
 @dataclass(frozen=True)
@@ -41,6 +76,7 @@ class Trained:
         sources: the training sources by name, with their label cards as plain values.
         heads: what the network predicts besides depth, in the order of its channels.
         spec: class path and constructor arguments of the network, as its checkpoint states them.
+        origin: the training that it comes from.
     """
 
     net: nn.Module
@@ -51,6 +87,7 @@ class Trained:
     sources: dict[str, Any]
     heads: tuple[Head, ...] = ()
     spec: dict[str, Any] | None = None
+    origin: Origin = field(default_factory=Origin)
 
 
 def facts_of(trained: Trained) -> dict[str, Any]:
@@ -65,6 +102,7 @@ def facts_of(trained: Trained) -> dict[str, Any]:
         "height": trained.height,
         "width": trained.width,
         "sources": trained.sources,
+        "origin": asdict(trained.origin),
     }
 
 
@@ -83,12 +121,8 @@ def load_trained(path: str | Path, *, trust: bool = False) -> Trained:
             that do not fit the class.
     """
     path = Path(path)
-    facts, weights = _read_safetensors(path) if path.suffix == ".safetensors" else _read_training(path)
-    if not isinstance(facts, dict) or not isinstance(weights, dict):
-        raise ConfigError("is no checkpoint of depthmix", file=path, hint="give last.ckpt of a run folder")
-    if facts.get("schema") != SCHEMA:
-        reason = f"written in schema {facts.get('schema')!r}, this version reads schema {SCHEMA}"
-        raise ConfigError(reason, file=path, hint="use the depthmix version that wrote it")
+    facts, weights = read_artefact(path)
+    check_schema(facts, path)
     net = _build(path, facts.get("net"), trust)
     try:
         net.load_state_dict(weights)
@@ -98,72 +132,16 @@ def load_trained(path: str | Path, *, trust: bool = False) -> Trained:
     try:
         return Trained(
             net=net.eval(),
-            focal_canonical=float(facts["focal_canonical"]),
+            focal_canonical=_positive(facts["focal_canonical"]),
             metric=bool(facts["metric"]),
-            height=int(facts["height"]),
-            width=int(facts["width"]),
-            sources=dict(facts["sources"]),
-            heads=tuple(facts.get("heads", ())),
+            **_size(facts["height"], facts["width"]),
+            sources={str(name): _texts(card) for name, card in facts["sources"].items()},
+            heads=_heads(facts.get("heads", ())),
             spec=facts["net"],
+            origin=Origin.read(facts.get("origin") or {}),
         )
-    except (KeyError, OverflowError, RuntimeError, TypeError, ValueError) as error:
-        raise ConfigError(f"its facts are none: {error!r}"[:200], file=path, field="depthmix") from error
-
-
-def _read_training(path: Path) -> tuple[Any, Any]:
-    """Return what a checkpoint of a training says about its network, and the network's weights."""
-    checkpoint = read_checkpoint(path)
-    weights = checkpoint.get("state_dict")
-    if not isinstance(weights, dict):
-        return checkpoint.get("depthmix"), None
-    own = {k[4:]: value for k, value in weights.items() if str(k).startswith("net.")}
-    return checkpoint.get("depthmix"), own
-
-
-def _read_safetensors(path: Path) -> tuple[Any, dict[str, Tensor]]:
-    """Return the same of a file that `depthmix export` wrote."""
-    if not path.is_file():
-        raise ConfigError("no such checkpoint", file=path, hint="write it with `depthmix export`")
-    try:
-        from safetensors import SafetensorError, safe_open
-    except ImportError as error:
-        hint = "pip install depthmix[export]"
-        raise ConfigError("safetensors is needed to read it", file=path, hint=hint) from error
-    try:
-        with safe_open(path, framework="pt") as file:
-            stated = (file.metadata() or {}).get("depthmix", "null")
-            if len(stated) > MOST_FACTS:  # as objects they would take thirty times their bytes
-                raise ValueError(f"states {len(stated)} bytes of facts, at most {MOST_FACTS} are read")
-            return json.loads(stated), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"cannot be read: {error}", file=path) from error
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint of whatever origin onto the CPU; no code in it runs.
-
-    Raises:
-        ConfigError: no such file, damaged, or it holds more than tensors and plain values.
-    """
-    if not path.is_file():
-        raise ConfigError("no such checkpoint", file=path, hint="train with `depthmix fit` first")
-    try:
-        if not is_zipfile(path):
-            raise ConfigError("is no torch checkpoint, or is cut short", file=path)
-        _check_stored(path)
-        with ZipFile(path) as archive:
-            damaged = archive.testzip()  # torch writes checksums, but does not look at them
-        if damaged is not None:
-            raise ConfigError("the bytes differ from their checksum", file=path, field=damaged)
-        # Said aloud, so that no environment variable can turn it off.
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
-        reason = "holds more than tensors and plain values, or is damaged; it was not loaded"
-        raise ConfigError(reason, file=path) from error
-    except _DAMAGE as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise ConfigError(f"cannot be read: {reason}", file=path) from error
-    return checkpoint if isinstance(checkpoint, dict) else {}
+    except (AttributeError, KeyError, OverflowError, RuntimeError, TypeError, ValueError) as error:
+        raise ConfigError(f"its facts are none: {error!r}"[:200], file=path, field=FACTS) from error
 
 
 def predict_batch(
@@ -182,21 +160,29 @@ def neutral_camera(height: int, width: int, focal_canonical: float) -> Float[Ten
     return torch.tensor([focal_canonical, focal_canonical, (width - 1) / 2, (height - 1) / 2])
 
 
-def _check_stored(path: Path) -> None:
-    """Refuse what unpacks to more than the file holds: torch stores its archives without compression.
+def _positive(value: Any) -> float:
+    number = float(value)
+    if not 0 < number < math.inf:
+        raise ValueError(f"{value!r} is not positive")
+    return number
 
-    Raises:
-        ConfigError: it does, or it is no archive.
-    """
-    try:
-        with ZipFile(path) as archive:
-            members = archive.infolist()
-    except (BadZipFile, OSError, ValueError) as error:
-        raise ConfigError(f"is no torch checkpoint: {error}", file=path) from error
-    unpacked, size = sum(member.file_size for member in members), path.stat().st_size
-    if unpacked > size:
-        reason = f"unpacks to {unpacked} bytes from a file of {size}, which no checkpoint does"
-        raise ConfigError(reason, file=path, hint="it is damaged, or made to fill your memory")
+
+def _size(height: Any, width: Any) -> dict[str, int]:
+    size = {"height": int(height), "width": int(width)}
+    if min(size.values()) < 1 or math.prod(size.values()) > MAX_PIXELS:
+        raise ValueError(f"{height!r} x {width!r} is the size of no image")
+    return size
+
+
+def _texts(values: Mapping[Any, Any]) -> dict[str, str]:
+    return {str(name): str(value) for name, value in values.items()}
+
+
+def _heads(names: Iterable[Any]) -> tuple[Head, ...]:
+    heads = tuple(names)
+    if unknown := [name for name in heads if name not in HEADS]:
+        raise ValueError(f"head {unknown[0]!r} is not known; pip install -U depthmix")
+    return heads
 
 
 def _build(path: Path, spec: Any, trust: bool) -> nn.Module:

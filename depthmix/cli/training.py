@@ -1,5 +1,6 @@
 """`depthmix fit | validate | test`: the Lightning CLI with our network task, our data, and short errors."""
 
+import json
 import logging
 import os
 import sys
@@ -120,6 +121,14 @@ class MixCli(LightningCLI):
         problems = term_problems(self.model.terms, self.datamodule.cards)
         if problems:
             raise ConfigError(problems[0], hint=_more(problems, "CONFIG"))
+        self.model.recipe = self._recipe()
+
+    def _recipe(self) -> dict[str, Any]:
+        """Return the options of model and data, defaults and all, as plain values."""
+        options = self._parser(self.subcommand).dump(
+            self.config[self.subcommand], skip_none=False, format="json"
+        )
+        return {name: value for name, value in json.loads(options).items() if name in ("model", "data")}
 
     def instantiate_trainer(self, **kwargs: Any) -> Any:
         """Add the run folder's logger, checkpoint and a progress bar with few numbers."""

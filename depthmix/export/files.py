@@ -13,9 +13,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from depthmix.errors import ConfigError, DepthmixError
-from depthmix.export.graph import CanonicalDepth, describe
+from depthmix.export.graph import CanonicalDepth, describe, public_facts
 from depthmix.store.record import commit, storage_errors
-from depthmix.trained import Trained, facts_of
+from depthmix.trained import Trained
 
 __all__ = ["FORMATS", "LIMIT", "Exported", "export_network"]
 
@@ -136,7 +136,7 @@ def _safetensors(trained: Trained, graph: CanonicalDepth, file: Path, height: in
     if trained.spec is None:
         raise ConfigError("the checkpoint does not say how its network is built", field="format safetensors")
     weights = {name: value.contiguous() for name, value in trained.net.state_dict().items()}
-    return _kept(file, save(weights, {"depthmix": json.dumps(facts_of(trained))}), None)
+    return _kept(file, save(weights, {"depthmix": json.dumps(public_facts(trained))}), None)
 
 
 FORMATS: Final = {"onnx": _onnx, "pt2": _pt2, "safetensors": _safetensors}

@@ -1,13 +1,14 @@
 """What an exported file computes, and what it says about it."""
 
 import json
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from depthmix.trained import Trained, facts_of
 
-__all__ = ["CanonicalDepth", "describe"]
+__all__ = ["CanonicalDepth", "describe", "public_facts"]
 
 METRIC = "z in metres = canonical_depth * fx / focal_canonical, fx in pixels of the image of this size"
 RELATIVE = "1 / canonical_depth is inverse depth of unknown scale and shift: no metres"
@@ -30,9 +31,27 @@ class CanonicalDepth(nn.Module):
         return depth
 
 
+def public_facts(trained: Trained) -> dict[str, Any]:
+    """Return what a checkpoint says, without the folders of the machine that trained it.
+
+    Texts of the recipe with a slash are left out: paths say who trained where.
+    """
+    facts = facts_of(trained)
+    facts["origin"]["recipe"] = _without_paths(facts["origin"]["recipe"])
+    return facts
+
+
+def _without_paths(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_paths(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_without_paths(one) for one in value]
+    return None if isinstance(value, str) and ("/" in value or "\\" in value) else value
+
+
 def describe(trained: Trained, height: int, width: int) -> str:
     """Return what stands in an exported file, as JSON: shapes, meaning, sources and licences."""
-    facts = facts_of(trained)
+    facts = public_facts(trained)
     del facts["net"], facts["heads"]
     licences = sorted({str(card.get("licence", "")) for card in trained.sources.values()} - {""})
     about = {

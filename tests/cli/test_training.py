@@ -14,7 +14,8 @@ import yaml
 from lightning.pytorch.callbacks import Callback
 
 from depthmix.cli import main
-from depthmix.trained import read_checkpoint
+from depthmix.store import ShardSet
+from depthmix.trained import load_trained, read_checkpoint
 from tests.cli.test_check import config, put, sets
 from tests.small_run import in_child
 from tests.test_stop import write_scontrol
@@ -98,6 +99,23 @@ def run(tmp_path, sets) -> Path:
     values["trainer"]["log_every_n_steps"] = 1
     assert main(["fit", "--config", write(tmp_path, values)]) == 0
     return tmp_path / "run"
+
+
+def test_one_file_holds_network_state_configuration_data_and_mixture(run):
+    content = torch.load(run / "last.ckpt", weights_only=True)
+    assert {"state_dict", "optimizer_states", "lr_schedulers", "loops"} <= content.keys()
+    origin = content["depthmix"]["origin"]
+    assert json.loads(json.dumps(origin)) == origin
+    assert origin["recipe"]["model"]["net"]["init_args"]["widths"] == [8, 8]
+    assert origin["recipe"]["model"]["learning_rate"] == 0.002  # a default
+    assert origin["recipe"]["data"]["steps_per_epoch"] == 2
+    sets = {name: ShardSet(Path(origin["recipe"]["data"]["root"]) / name) for name in origin["mix"]}
+    assert origin["data"] == {name: shards.root_hash for name, shards in sets.items()}
+    kept = content["MixData"]
+    assert kept["identity"]["weights"] == origin["mix"]
+    assert kept["place"] == {"epoch": 0, "taken": 2}
+    trained = load_trained(run / "last.ckpt")
+    assert trained.origin.recipe == origin["recipe"]
 
 
 def again(run: Path, *more: str) -> int:

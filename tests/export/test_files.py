@@ -15,7 +15,7 @@ from depthmix.export import FORMATS, export_network, files
 from depthmix.models import LightDepthNet
 from depthmix.predict import predict_image
 from depthmix.sample import Intrinsics
-from depthmix.trained import Trained, load_trained
+from depthmix.trained import Origin, Trained, load_trained
 
 CARD = {"licence": "CC BY 4.0", "kind": "METRIC_DEPTH"}
 
@@ -81,6 +81,19 @@ def test_weights_come_back_with_all_that_is_known_about_them(tmp_path):
     camera = Intrinsics(60.0, 60.0, 24.5, 19.5)
     expected = predict_image(trained, image, camera)
     assert predict_image(again, image, camera).values.tolist() == expected.values.tolist()
+
+
+def test_folders_of_the_machine_that_trained_are_not_published(tmp_path):
+    recipe = {"data": {"root": "/home/me/sets", "sources": {"a": {"weight": 1.0, "path": "C:\\sets"}}}}
+    trained = small(origin=Origin("0.1.0", recipe | {"model": {"heads": ["sky"]}}, {"a": "ff"}, {"a": 1.0}))
+    for one in export_network(trained, tmp_path, formats=["pt2", "safetensors"]):
+        content = one.file.read_bytes()
+        assert b"/home/me" not in content
+        assert b"C:" not in content
+    kept = load_trained(tmp_path / "model.safetensors").origin
+    bare = {"data": {"root": None, "sources": {"a": {"weight": 1.0, "path": None}}}}
+    assert kept == replace(trained.origin, recipe=bare | {"model": {"heads": ["sky"]}})
+    assert trained.origin.recipe["data"]["root"] == "/home/me/sets"
 
 
 @pytest.mark.parametrize(
