@@ -13,12 +13,25 @@ import torch
 from torch import Tensor
 
 from depthmix.errors import ConfigError
+from depthmix.store.strict_json import parse
 
-__all__ = ["FACTS", "SCHEMA", "check_schema", "read_artefact", "read_checkpoint"]
+__all__ = [
+    "CONFIG",
+    "FACTS",
+    "PREFIX",
+    "SCHEMA",
+    "WEIGHTS",
+    "check_schema",
+    "read_artefact",
+    "read_checkpoint",
+]
 
 FACTS: Final = "depthmix"  # the key under which each form keeps its facts
 SCHEMA: Final = "1.1"  # major: a reader must know it; minor: facts were added that a reader may pass over
 MOST_FACTS: Final = 1 << 20
+CONFIG: Final = "config.json"  # of a folder, beside its weights
+WEIGHTS: Final = "model.safetensors"
+PREFIX: Final = "net."  # before the names of the network's own weights
 # What the archive and torch's unpickler raise on damaged bytes besides an error of their own.
 _DAMAGE = (
     *(BadZipFile, MemoryError, zlib.error, EOFError, OSError),
@@ -51,29 +64,56 @@ def check_schema(facts: Mapping[str, Any], path: Path) -> None:
 
 
 def read_artefact(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return the facts and the weights of a checkpoint, or of a `safetensors` file of `depthmix export`.
+    """Return the facts and the weights of a network.
+
+    Args:
+        path: a checkpoint of a training, or what `depthmix export` wrote: a `safetensors` file, or a folder
+            in the form of the Hugging Face hub.
 
     Raises:
         ConfigError: no such file, damaged, or it holds something else.
     """
-    facts, weights = _read_safetensors(path) if path.suffix == ".safetensors" else _read_training(path)
+    if path.is_dir():
+        facts, weights = _read_folder(path)
+    elif path.suffix == ".safetensors":
+        facts, weights = _read_safetensors(path)
+    else:
+        facts, weights = _read_training(path)
     if not isinstance(facts, dict) or not isinstance(weights, dict):
         raise ConfigError("is no checkpoint of depthmix", file=path, hint="give last.ckpt of a run folder")
     return facts, weights
 
 
 def _read_training(path: Path) -> tuple[Any, Any]:
-    """Return what a checkpoint of a training says about its network, and the network's weights."""
     checkpoint = read_checkpoint(path)
     weights = checkpoint.get("state_dict")
-    if not isinstance(weights, dict):
-        return checkpoint.get("depthmix"), None
-    own = {k[4:]: value for k, value in weights.items() if str(k).startswith("net.")}
-    return checkpoint.get("depthmix"), own
+    return checkpoint.get(FACTS), _of_net(weights) if isinstance(weights, dict) else None
+
+
+def _read_folder(folder: Path) -> tuple[Any, dict[str, Tensor]]:
+    config = folder / CONFIG
+    hint = "give a checkpoint, or a folder of `depthmix export --format hf`"
+    if not config.is_file():
+        raise ConfigError(f"holds no {CONFIG}", file=folder, hint=hint)
+    try:
+        with config.open("rb") as file:
+            stated = file.read(MOST_FACTS + 1)
+        if len(stated) > MOST_FACTS:
+            raise ValueError(f"states more than the {MOST_FACTS} bytes of facts that are read")
+        found = parse(stated)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot be read: {error}", file=config) from error
+    if not isinstance(found, dict) or FACTS not in found:
+        raise ConfigError("says nothing of depthmix", file=config, field=FACTS, hint=hint)
+    return found[FACTS], _of_net(_read_safetensors(folder / WEIGHTS)[1])
+
+
+def _of_net(weights: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return the weights of the network itself, which is a part of a task or of a model of the hub."""
+    return {name[len(PREFIX) :]: value for name, value in weights.items() if str(name).startswith(PREFIX)}
 
 
 def _read_safetensors(path: Path) -> tuple[Any, dict[str, Tensor]]:
-    """Return the same of a file that `depthmix export` wrote."""
     if not path.is_file():
         raise ConfigError("no such checkpoint", file=path, hint="write it with `depthmix export`")
     try:
@@ -83,7 +123,7 @@ def _read_safetensors(path: Path) -> tuple[Any, dict[str, Tensor]]:
         raise ConfigError("safetensors is needed to read it", file=path, hint=hint) from error
     try:
         with safe_open(path, framework="pt") as file:
-            stated = (file.metadata() or {}).get("depthmix", "null")
+            stated = (file.metadata() or {}).get(FACTS, "null")
             if len(stated) > MOST_FACTS:  # as objects they would take thirty times their bytes
                 raise ValueError(f"states {len(stated)} bytes of facts, at most {MOST_FACTS} are read")
             return json.loads(stated), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

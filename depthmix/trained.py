@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from depthmix import __version__
 from depthmix.artefact import FACTS, SCHEMA, check_schema, read_artefact, read_checkpoint
 from depthmix.errors import ConfigError
+from depthmix.models.bounded import at_most
 from depthmix.prediction import HEADS, Head, Prediction
 from depthmix.sources.files import MAX_PIXELS
 
@@ -21,6 +22,7 @@ __all__ = [
     "Origin",
     "Trained",
     "facts_of",
+    "from_facts",
     "load_trained",
     "neutral_camera",
     "predict_batch",
@@ -107,13 +109,13 @@ def facts_of(trained: Trained) -> dict[str, Any]:
 
 
 def load_trained(path: str | Path, *, trust: bool = False) -> Trained:
-    """Rebuild the network of a depthmix checkpoint, or of a `safetensors` file of `depthmix export`.
+    """Rebuild the network of a depthmix checkpoint, or of what `depthmix export` wrote.
 
     Nothing is unpickled but tensors and plain values. The checkpoint also names the class of its network,
     and importing a class runs code: classes of depthmix are imported always, others only on `trust`.
 
     Args:
-        path: the checkpoint.
+        path: the checkpoint, a `safetensors` file, or a folder in the form of the Hugging Face hub.
         trust: import whatever class the checkpoint names.
 
     Raises:
@@ -122,13 +124,32 @@ def load_trained(path: str | Path, *, trust: bool = False) -> Trained:
     """
     path = Path(path)
     facts, weights = read_artefact(path)
-    check_schema(facts, path)
-    net = _build(path, facts.get("net"), trust)
+    stored = sum(value.numel() for value in weights.values() if isinstance(value, Tensor))
+    # A weight may be set twice while a network is built, and small parts of it may not be kept.
+    trained = from_facts(facts, path, trust=trust, most=4 * stored + (1 << 20))
     try:
-        net.load_state_dict(weights)
+        trained.net.load_state_dict(weights)
     except (AttributeError, RuntimeError, TypeError) as error:
-        reason = f"weights do not fit {type(net).__name__}: {str(error).splitlines()[-1].strip()}"
+        kind = type(trained.net).__name__
+        reason = f"weights do not fit {kind}: {str(error).splitlines()[-1].strip()}"
         raise ConfigError(reason, file=path, field="state_dict") from error
+    return trained
+
+
+def from_facts(facts: Mapping[str, Any], path: Path, *, trust: bool = False, most: int = 1 << 30) -> Trained:
+    """Build the network that facts state, with untrained weights.
+
+    Args:
+        facts: as `facts_of` gives them.
+        path: where they were read.
+        trust: import whatever class they name.
+        most: weights that it may have, in single numbers.
+
+    Raises:
+        ConfigError: facts of another version, a foreign class without `trust`, or no such network.
+    """
+    check_schema(facts, path)
+    net = _build(path, facts.get("net"), trust, most)
     try:
         return Trained(
             net=net.eval(),
@@ -185,7 +206,7 @@ def _heads(names: Iterable[Any]) -> tuple[Head, ...]:
     return heads
 
 
-def _build(path: Path, spec: Any, trust: bool) -> nn.Module:
+def _build(path: Path, spec: Any, trust: bool, most: int) -> nn.Module:
     if not isinstance(spec, dict) or not isinstance(spec.get("class_path"), str):
         reason = "does not say how its network is built"
         hint = "give the network's class a `spec` property, or train it from a configuration file"
@@ -195,10 +216,15 @@ def _build(path: Path, spec: Any, trust: bool) -> nn.Module:
     if not trust and not class_path.startswith("depthmix."):
         reason = f"the checkpoint names {class_path}, and importing it runs its code"
         raise ConfigError(reason, file=path, field="net", hint="pass trust if you know where it comes from")
+    arguments = spec.get("init_args") or {}
+    if not trust and isinstance(arguments, dict) and (arguments.get("model") or arguments.get("pretrained")):
+        reason = f"the checkpoint lets {name} read other files, which its own weights make needless"
+        raise ConfigError(reason, file=path, field="net", hint="pass trust if you know where it comes from")
     try:
         found = getattr(import_module(module), name)
         if not (isinstance(found, type) and issubclass(found, nn.Module)):
             raise ConfigError(f"{class_path} is no torch module", file=path, field="net")
-        return found(**(spec.get("init_args") or {}))
+        with at_most(most):
+            return found(**arguments)
     except (ImportError, AttributeError, MemoryError, RuntimeError, TypeError, ValueError) as error:
         raise ConfigError(f"cannot build {class_path}: {error}", file=path, field="net") from error

@@ -13,7 +13,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("photo", nargs="+",
                         help="image files, folders of them, videos; - reads paths from stdin")  # fmt: skip
-    parser.add_argument("--ckpt", type=Path, required=True, help="checkpoint of a depthmix run")
+    parser.add_argument("--ckpt", type=Path, required=True,
+                        help="checkpoint of a depthmix run, or an exported folder")  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("predictions"), help="folder to write to")
     parser.add_argument("--format", nargs="+", choices=FORMATS, default=["colour", "png16", "npy"])
     focal = parser.add_mutually_exclusive_group()

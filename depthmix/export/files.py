@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from depthmix.artefact import FACTS
 from depthmix.errors import ConfigError, DepthmixError
+from depthmix.export.folder import packed_weights, write_card, write_folder
 from depthmix.export.graph import CanonicalDepth, describe, public_facts
 from depthmix.store.record import commit, storage_errors
 from depthmix.trained import Trained
@@ -32,9 +34,9 @@ class Exported:
     """Say what was written.
 
     Args:
-        file: where it lies.
+        file: where it lies; the folder itself for `hf`.
         error: largest relative difference of canonical depth to the network itself, over batches of one and
-            three images; None for weights, which are the same bits.
+            three images; None for weights alone, which are the same bits.
     """
 
     file: Path
@@ -48,11 +50,14 @@ def export_network(
     stem: str = "model",
     formats: Sequence[str] = ("onnx",),
     size: tuple[int, int] | None = None,
+    rows: Sequence[Mapping[str, Any]] = (),
+    without: str | None = None,
 ) -> list[Exported]:
     """Write a network in each format, for images of one size and batches of any.
 
     Every file is loaded again and compared with the network before it is kept; every file says what its
-    numbers mean. `safetensors` holds the weights alone, for `load_trained`.
+    numbers mean. `safetensors` holds the weights alone, for `load_trained`; `hf` makes the folder itself one
+    of the Hugging Face hub, which `load_trained` reads, too.
 
     Args:
         trained: the network and what its checkpoint says.
@@ -60,6 +65,8 @@ def export_network(
         stem: name of the files without ending.
         formats: some of `FORMATS`.
         size: height and width of the images; by default those of training.
+        rows: of its evaluation, for the model card of `hf`.
+        without: why there are no rows.
 
     Raises:
         ConfigError: an unknown format, an impossible size, or a package that is needed is not installed.
@@ -78,7 +85,10 @@ def export_network(
             raise ConfigError(reason, field="size") from error
         with storage_errors(out):
             out.mkdir(parents=True, exist_ok=True)
-        return [FORMATS[name](trained, graph, out / f"{stem}.{name}", height, width) for name in formats]
+        found = [FORMATS[name](trained, graph, out / f"{stem}.{name}", height, width) for name in formats]
+    if "hf" in formats:
+        write_card(trained, out, rows=rows, without=without)
+    return found
 
 
 def _onnx(trained: Trained, graph: CanonicalDepth, file: Path, height: int, width: int) -> Exported:
@@ -128,18 +138,18 @@ def _pt2(trained: Trained, graph: CanonicalDepth, file: Path, height: int, width
 
 
 def _safetensors(trained: Trained, graph: CanonicalDepth, file: Path, height: int, width: int) -> Exported:
-    try:
-        from safetensors.torch import save
-    except ImportError as error:
-        reason = "safetensors is not installed"
-        raise ConfigError(reason, field="format safetensors", hint=EXTRA) from error
     if trained.spec is None:
         raise ConfigError("the checkpoint does not say how its network is built", field="format safetensors")
-    weights = {name: value.contiguous() for name, value in trained.net.state_dict().items()}
-    return _kept(file, save(weights, {"depthmix": json.dumps(public_facts(trained))}), None)
+    facts = {FACTS: json.dumps(public_facts(trained))}
+    return _kept(file, packed_weights(trained.net.state_dict(), facts, field="format safetensors"), None)
 
 
-FORMATS: Final = {"onnx": _onnx, "pt2": _pt2, "safetensors": _safetensors}
+def _hf(trained: Trained, graph: CanonicalDepth, file: Path, height: int, width: int) -> Exported:
+    write_folder(trained, file.parent)
+    return Exported(file.parent, None)
+
+
+FORMATS: Final = {"onnx": _onnx, "pt2": _pt2, "safetensors": _safetensors, "hf": _hf}
 
 
 def _kept(file: Path, data: bytes, error: float | None) -> Exported:

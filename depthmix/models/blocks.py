@@ -1,5 +1,7 @@
 """Pieces that the networks share."""
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -76,4 +78,4 @@ def start_near(head: nn.Conv2d, depth: float) -> None:
     nn.init.normal_(head.weight, std=0.01)
     if head.bias is not None:
         nn.init.zeros_(head.bias)
-        nn.init.constant_(head.bias[:4], torch.tensor(depth).log().item())
+        nn.init.constant_(head.bias[:4], math.log(depth))
