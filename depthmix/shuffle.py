@@ -10,6 +10,7 @@ from jaxtyping import Int64, UInt64
 __all__ = ["first_keys", "keys_of", "permute", "permute_all", "scramble", "scramble_all"]
 
 ROUNDS = 6
+PIECE = 1 << 14  # positions that are worked on at once: what a round needs of them stays in the cache
 _WORD = (1 << 64) - 1
 
 
@@ -48,21 +49,37 @@ def permute_all(
         keys: those of each order.
     """
     halves = np.array([_halves(size) for size in sizes.tolist()], np.uint64).reshape(-1, 2)
-    low, ends = halves[:, 0], sizes.astype(np.uint64)
     masks = ((np.uint64(1) << halves) - np.uint64(1)).T[::-1]
-    of_round = np.ascontiguousarray(keys.T)
-    place, walking = positions.astype(np.uint64), np.arange(len(positions))
-    result = np.empty_like(place)
-    while len(walking):
-        shift, both = low[which], [mask[which] for mask in masks]
-        left, right = place >> shift, place & both[1]
-        for number, key in enumerate(of_round):
-            left, right = right, left ^ (scramble_all(right ^ key[which]) & both[number % 2])
-        place = left << shift | right
-        result[walking] = place
-        again = np.flatnonzero(place >= ends[which])
-        walking, place, which = walking[again], place[again], which[again]
-    return result.astype(np.int64)
+    low, ends, of_round = halves[:, 0], sizes.astype(np.uint64), np.ascontiguousarray(keys.T)
+    result = positions.astype(np.uint64)
+    for first in range(0, len(result), PIECE):
+        piece = slice(first, first + PIECE)
+        result[piece] = _feistel(result[piece], which[piece], low, masks, of_round)
+    outside = np.flatnonzero(result >= ends[which])
+    while len(outside):
+        again = which[outside]
+        result[outside] = place = _feistel(result[outside], again, low, masks, of_round)
+        outside = outside[place >= ends[again]]
+    return result.view(np.int64)
+
+
+def _feistel(
+    place: UInt64[np.ndarray, " n"],
+    which: Int64[np.ndarray, " n"],
+    low: UInt64[np.ndarray, " o"],
+    masks: UInt64[np.ndarray, "2 o"],
+    of_round: UInt64[np.ndarray, "r o"],
+) -> UInt64[np.ndarray, " n"]:
+    """Send each place through the network of its order, once."""
+    shift, both = low[which], [mask[which] for mask in masks]
+    left, right = place >> shift, place & both[1]
+    for number, key in enumerate(of_round):
+        mixed = scramble_all(right ^ key[which])
+        mixed &= both[number % 2]
+        mixed ^= left
+        left, right = right, mixed
+    turned: UInt64[np.ndarray, " n"] = left << shift | right
+    return turned
 
 
 @lru_cache(maxsize=4096)
@@ -93,9 +110,11 @@ def scramble(value: int) -> int:
 
 def scramble_all(values: UInt64[np.ndarray, "*n"]) -> UInt64[np.ndarray, "*n"]:
     """Do what `scramble` does with many values."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    scrambled: UInt64[np.ndarray, "*n"] = values ^ (values >> np.uint64(31))
+    scrambled: UInt64[np.ndarray, "*n"] = values ^ (values >> np.uint64(30))
+    scrambled *= np.uint64(0xBF58476D1CE4E5B9)
+    scrambled ^= scrambled >> np.uint64(27)
+    scrambled *= np.uint64(0x94D049BB133111EB)
+    scrambled ^= scrambled >> np.uint64(31)
     return scrambled
 
 

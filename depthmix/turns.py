@@ -77,21 +77,25 @@ def proportionate_turns(quanta: tuple[int, ...]) -> tuple[tuple[int, ...], tuple
 
     Reference: Baruah et al., Proportionate progress (Algorithmica 1996), for one processor.
     """
-    total = sum(quanta)
-    may: list[list[int]] = [[] for _ in range(total + 1)]
-    may[0] = [k for k, quantum in enumerate(quanta) if quantum]
-    ready: list[tuple[int, int]] = []
-    places: list[list[int]] = [[] for _ in quanta]
-    turns = []
+    total, parts = sum(quanta), np.array(quanta, np.int64)
+    k = np.repeat(np.arange(len(parts)), parts)
+    j = np.arange(total) - (np.cumsum(parts) - parts)[k]
+    may, must = j * total // parts[k], -(-(j + 1) * total // parts[k])
+    by_start = np.argsort(may, kind="stable")
+    starts = [*may[by_start].tolist(), total]
+    # One number tells which goes first, and of which source it is. Two turns of one source may be ready at
+    # once, but then the earlier one must be had in this very turn.
+    codes = (must * len(parts) + k)[by_start].tolist()
+    ready: list[int] = []
+    chosen, upcoming = [], 0
     for turn in range(total):
-        for k in may[turn]:
-            must = -(-(len(places[k]) + 1) * total // quanta[k])
-            heapq.heappush(ready, (must, k))
-        k = heapq.heappop(ready)[1]
-        turns.append(k)
-        places[k].append(turn)
-        may[min(max(len(places[k]) * total // quanta[k], turn + 1), total)].append(k)
-    return tuple(turns), tuple(map(tuple, places))
+        while starts[upcoming] <= turn:
+            heapq.heappush(ready, codes[upcoming])
+            upcoming += 1
+        chosen.append(heapq.heappop(ready))
+    turns = np.array(chosen, np.int64) % len(parts)
+    places = np.split(np.argsort(turns, kind="stable"), np.cumsum(parts)[:-1])
+    return tuple(turns.tolist()), tuple(tuple(of_one.tolist()) for of_one in places)
 
 
 @lru_cache(maxsize=64)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from depthmix.errors import ConfigError
 from depthmix.mixture import MixturePlan, MixtureSampler, Phase, Slot
-from depthmix.shuffle import permute, permute_all
+from depthmix.shuffle import PIECE, permute, permute_all
 from depthmix.turns import proportionate_turns
 
 SIZES = {"web": 10, "kitti": 3, "planes": 7}
@@ -68,6 +68,19 @@ def test_many_positions_at_once_give_what_one_at_a_time_gives(size: int, keys: l
     assert permute_all(positions, which, np.array([size]), all_keys).tolist() == one_by_one
 
 
+def test_many_orders_at_once_short_and_long_are_each_whole() -> None:
+    sizes = [*range(1, 140), 3 * PIECE // 2, 2 * PIECE + 1]
+    all_keys = np.random.default_rng(0).integers(0, 2**64, (len(sizes), 6), np.uint64)
+    which = np.repeat(np.arange(len(sizes)), sizes)
+    positions = np.concatenate([np.arange(size) for size in sizes])
+    found = permute_all(positions, which, np.array(sizes), all_keys)
+    for order, size in enumerate(sizes):
+        assert sorted(found[which == order].tolist()) == list(range(size))
+    for place in range(0, len(found), 997):
+        order = int(which[place])
+        assert found[place] == permute(int(positions[place]), sizes[order], all_keys[order].tolist())
+
+
 def test_neighbours_are_torn_apart_in_a_big_source() -> None:
     places = [permute(position, 100_003, range(6)) for position in range(2000)]
     steps = [abs(a - b) for a, b in itertools.pairwise(places)]
@@ -86,6 +99,18 @@ def test_no_prefix_of_the_turns_is_a_whole_turn_off(quanta: list[int]) -> None:
     assert [[turn for turn in range(total) if turns[turn] == k] for k in range(len(quanta))] == list(
         map(list, places)
     )
+
+
+@given(quanta=st.lists(st.integers(0, 60), min_size=1, max_size=9).filter(any))
+@settings(max_examples=100, deadline=None)
+def test_of_the_sources_that_may_the_one_that_must_first_has_the_turn(quanta: list[int]) -> None:
+    total, had, expected = sum(quanta), [0] * len(quanta), []
+    for turn in range(total):
+        may = [k for k, quantum in enumerate(quanta) if quantum and had[k] * total // quantum <= turn]
+        first = min(may, key=lambda k: (math.ceil(Fraction((had[k] + 1) * total, quanta[k])), k))
+        expected.append(first)
+        had[first] += 1
+    assert proportionate_turns(tuple(quanta))[0] == tuple(expected)
 
 
 @given(values=weights, batch_size=st.integers(1, 16), seed=st.integers(0, 2**40))
