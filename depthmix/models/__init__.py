@@ -2,5 +2,6 @@
 
 from depthmix.models.light import LightDepthNet
 from depthmix.models.lite import LiteDepthNet
+from depthmix.models.transformers_net import TransformersDepthNet
 
-__all__ = ["LightDepthNet", "LiteDepthNet"]
+__all__ = ["LightDepthNet", "LiteDepthNet", "TransformersDepthNet"]
