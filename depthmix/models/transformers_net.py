@@ -331,8 +331,12 @@ def _last(model: nn.Module) -> nn.Conv2d:
 def _unused(config: str) -> frozenset[str]:
     found = config_of(json.loads(config), "config")
     auto = transformers_package().AutoModelForDepthEstimation
-    return unused_weights(
-        lambda: build(auto, found, "config"),
-        lambda net, image: net(pixel_values=image).predicted_depth.sum(),
-        size_rule(found).of(64, 64),
-    )
+
+    def run(net: nn.Module, image: Tensor) -> Tensor:
+        numbers: Tensor = net(pixel_values=image).predicted_depth
+        return numbers.sum()
+
+    try:
+        return unused_weights(lambda: build(auto, found, "config"), run, size_rule(found).of(64, 64))
+    except RuntimeError:  # it looks at values; whoever trains it on several devices will hear of the rest
+        return frozenset()
