@@ -85,8 +85,7 @@ class BackboneDepthNet(nn.Module):
         self.config = _backbone_config(stated.config)
         self.rule = size_rule(self.config, side)
         self.normalisation = normalisation_of(self.config.model_type, stated.preprocessor, mean, std)
-        for name, values in zip(("mean", "std"), self.normalisation.tensors(), strict=True):
-            self.register_buffer(name, values, persistent=False)
+        self.mean, self.std = self.normalisation.buffers()
         auto = transformers_package().AutoBackbone
         self.backbone: Any = (
             load(auto, backbone, self.config, "backbone")
@@ -154,7 +153,9 @@ def _backbone_config(stated: Mapping[str, Any]) -> Any:
     if config.model_type not in MODEL_FOR_BACKBONE_MAPPING_NAMES:
         name = ", ".join(config.architectures or [config.model_type])
         whole = config.model_type in MODEL_FOR_DEPTH_ESTIMATION_MAPPING_NAMES
-        hint = "TransformersDepthNet takes it" if whole else "dinov2, dinov3_vit, convnextv2 and swin are some"
+        hint = (
+            "TransformersDepthNet takes it" if whole else "dinov2, dinov3_vit, convnextv2 and swin are some"
+        )
         raise ConfigError(f"{name} is no backbone of transformers", field="backbone", hint=hint)
     layers = [index for index, name in enumerate(config.stage_names) if name != "stem"]
     count = min(MAPS, len(layers))

@@ -1,6 +1,6 @@
 """The stages of an encoder, from the image inwards."""
 
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 
 from torch import nn
 
@@ -36,11 +36,12 @@ def _stages(encoder: nn.Module) -> list[list[nn.Module]]:
     if not path:
         return [[encoder]]
     parent, layers = path[-2], path[-1]
+    assert isinstance(layers, nn.ModuleList)
     beside = [m for m in parent.children() if isinstance(m, nn.ModuleList) and len(m) == len(layers)]
     groups = [[m[index] for m in beside] for index in range(len(layers))]
     before: list[nn.Module] = []
     behind: list[nn.Module] = []
-    for outer, inner in zip(path, path[1:], strict=False):
+    for outer, inner in pairwise(path):
         passed = False
         for child in outer.children():
             passed = passed or child is inner

@@ -48,7 +48,7 @@ class FusionDecoder(nn.Module):
         """Predict from maps and from the image that they were made of, at four times the finest grid."""
         grids = grids_of([(m.shape[-2], m.shape[-1]) for m in maps])
         joined = [
-            norm(mix(torch.cat([found, places(found, *found.shape[-2:], side=1)], 1)))
+            norm(mix(torch.cat([found, places(found, found.shape[-2], found.shape[-1], side=1)], 1)))
             for mix, norm, found in zip(self.mix, self.norms, maps, strict=True)
         ]
         *fine, x = [resized(m, grid) for m, grid in zip(joined, grids, strict=True)]
@@ -72,4 +72,7 @@ def grids_of(sizes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     if len(sizes) == 1 or len(set(sizes)) > 1:
         return list(sizes)
     times = [4 / 2**level for level in range(len(sizes))]
-    return [(-int(-rows * t // 1), -int(-columns * t // 1)) for t, (rows, columns) in zip(times, sizes, strict=True)]
+    return [
+        (-int(-rows * t // 1), -int(-columns * t // 1))
+        for t, (rows, columns) in zip(times, sizes, strict=True)
+    ]

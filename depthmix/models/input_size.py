@@ -9,7 +9,9 @@ from torch.nn import functional
 
 from depthmix.errors import ConfigError
 
-__all__ = ["SizeRule", "resized", "size_rule"]
+__all__ = ["SizeRule", "resized", "side_of", "size_rule"]
+
+USUAL = 384  # side for which networks are made that do not say it
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ def size_rule(config: Any, side: int | None = None) -> SizeRule:
     if config.model_type == "dpt" and (config.is_hybrid or config.backbone_config is None):
         # It arranges its tokens in a square.
         multiple = 2 * _patch(config)
-        wanted = side or _one(config.image_size)
+        wanted = side or side_of(config)
         return SizeRule(multiple, max(round(wanted / multiple), 1) * multiple, square=True)
     inner = getattr(config, "backbone_config", None) or config
     multiple = _patch(inner)
@@ -78,9 +80,13 @@ def size_rule(config: Any, side: int | None = None) -> SizeRule:
     return SizeRule(multiple, side)
 
 
-def resized(
-    maps: Float[Tensor, "b c h w"], size: tuple[int, int]
-) -> Float[Tensor, "b c rows columns"]:
+def side_of(config: Any) -> int:
+    """Return the side of the images for which the network of a configuration was made."""
+    inner = getattr(config, "backbone_config", None) or config
+    return _one(getattr(inner, "image_size", None) or USUAL)
+
+
+def resized(maps: Float[Tensor, "b c h w"], size: tuple[int, int]) -> Float[Tensor, "b c rows columns"]:
     """Resize bilinearly; what becomes smaller is averaged, not skipped."""
     if tuple(maps.shape[-2:]) == size:
         return maps

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
-from torch import Tensor
+from torch import nn
 
 from depthmix.errors import ConfigError
 
@@ -35,10 +35,12 @@ class Normalisation:
             reason = f"must be three numbers, `std` positive, got {list(self.mean)} and {list(self.std)}"
             raise ConfigError(reason, field="mean, std")
 
-    def tensors(self) -> tuple[Tensor, Tensor]:
-        """Return both as tensors [3 1 1]."""
+    def buffers(self) -> tuple[nn.Buffer, nn.Buffer]:
+        """Return both [3 1 1] for a module; its state has no part in them, its spec has."""
         mean, std = torch.tensor(self.mean), torch.tensor(self.std)
-        return mean[:, None, None], std[:, None, None]
+        return nn.Buffer(mean[:, None, None], persistent=False), nn.Buffer(
+            std[:, None, None], persistent=False
+        )
 
 
 def normalisation_of(

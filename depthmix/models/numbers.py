@@ -44,7 +44,9 @@ def meaning_of(config: Any, given: Meaning | None) -> Meaning:
     """
     choices = "; ".join(f"{name}: {words}" for name, words in MEANINGS.items())
     if given is not None and given not in get_args(Meaning):
-        raise ConfigError(f"must be one of {', '.join(MEANINGS)}, got {given!r}", field="meaning", hint=choices)
+        raise ConfigError(
+            f"must be one of {', '.join(MEANINGS)}, got {given!r}", field="meaning", hint=choices
+        )
     stated = BY_KIND.get(config.model_type)
     kind = getattr(config, "depth_estimation_type", None)  # of DepthAnything
     if kind in ("metric", "relative"):

@@ -13,7 +13,17 @@ from torch import nn
 
 from depthmix.errors import ConfigError
 
-__all__ = ["Stated", "build", "config_of", "load", "plain", "read_stated", "recompute", "transformers_package"]
+__all__ = [
+    "Stated",
+    "build",
+    "config_of",
+    "load",
+    "plain",
+    "quiet",
+    "read_stated",
+    "recompute",
+    "transformers_package",
+]
 
 MOST: Final = 1 << 20  # bytes of a configuration
 NAME: Final = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -104,7 +114,7 @@ def build(auto: Any, config: Any, option: str) -> nn.Module:
     Raises:
         ConfigError: it cannot be built.
     """
-    with _quiet(), _refusing(config, option):
+    with quiet(), _refusing(config, option):
         net: nn.Module = auto.from_config(config, trust_remote_code=False, dtype=torch.float32)
     return net
 
@@ -120,7 +130,7 @@ def load(auto: Any, name: str, config: Any, option: str) -> nn.Module:
     if torch.get_default_device().type == "meta":
         return build(auto, config, option)
     local = Path(name).is_dir()
-    with _quiet(), _refusing(config, option, name):
+    with quiet(), _refusing(config, option, name):
         net, found = auto.from_pretrained(
             name,
             config=config,
@@ -158,7 +168,7 @@ def _found(name: str, file: str, option: str) -> Path | None:
     if not NAME.fullmatch(name):
         raise ConfigError("no such folder", file=name, field=option)
     transformers_package()
-    from transformers.utils import cached_file
+    from transformers.utils.hub import cached_file
 
     required = file == "config.json"
     try:
@@ -216,9 +226,9 @@ def _refusing(config: Any, option: str, file: str | None = None) -> Iterator[Non
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep transformers from drawing bars and from listing weights that were not expected."""
-    from transformers.utils import logging
+    logging: Any = transformers_package().utils.logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from depthmix.alignment import align_scale_shift
 from depthmix.errors import ConfigError
+from depthmix.models.blocks import start_near
 from depthmix.models.encoder_stages import encoders_of, stages_of
 from depthmix.models.input_size import resized, size_rule
 from depthmix.models.normalisation import normalisation_of
@@ -108,8 +109,13 @@ class TransformersDepthNet(nn.Module):
             raise ValueError(f"`outputs` must be at least 1, got {outputs}")
         self.outputs, self.frozen, self.side = outputs, frozen, side
         stated, kept = _stated(model, config)
-        given = {"meaning": meaning, "focal_canonical": focal_canonical, "focal_per_width": focal_per_width}
-        given |= {"scale": scale, "shift": shift}
+        given: dict[str, Any] = {
+            "meaning": meaning,
+            "focal_canonical": focal_canonical,
+            "focal_per_width": focal_per_width,
+            "scale": scale,
+            "shift": shift,
+        }
         options = {name: kept.get(name) if value is None else value for name, value in given.items()}
         self.config = _depth_config(stated.config)
         self.meaning = meaning_of(self.config, options["meaning"])
@@ -117,8 +123,7 @@ class TransformersDepthNet(nn.Module):
         self.scale, self.shift = _scale_shift(self.meaning, options)
         self.rule = size_rule(self.config, side)
         self.normalisation = normalisation_of(self.config.model_type, stated.preprocessor, mean, std)
-        for name, values in zip(("mean", "std"), self.normalisation.tensors(), strict=True):
-            self.register_buffer(name, values, persistent=False)
+        self.mean, self.std = self.normalisation.buffers()
         self._make(model)
 
     def _make(self, model: str | None) -> None:
@@ -136,14 +141,13 @@ class TransformersDepthNet(nn.Module):
                 raise ConfigError(reason, field="frozen", hint="leave it trainable")
             for encoder in encoders_of(self.model):
                 encoder.requires_grad_(False)
-        self.affine = None
+        self.affine: nn.Parameter | None = None
         if self.scale is not None and self.shift is not None:
             self.affine = nn.Parameter(torch.tensor([self.scale, self.shift]).log() / FASTER)
-        self.further = None
+        self.further: nn.Conv2d | None = None
         if self.outputs > 1:
             self.further = nn.Conv2d(_last(self.model).in_channels, self.outputs - 1, 3, padding=1)
-            nn.init.normal_(self.further.weight, std=0.01)
-            nn.init.zeros_(self.further.bias)
+            start_near(self.further, 1.0)
 
     @property
     def spec(self) -> dict[str, object]:
@@ -230,7 +234,7 @@ class TransformersDepthNet(nn.Module):
 
     @property
     def scale_shift(self) -> tuple[float, float] | None:
-        """s and t of relative numbers, as they are now; None for others."""
+        """The factors s and t of relative numbers, as they are now; None for others."""
         if self.affine is None:
             return None
         scale, shift = (self.affine.detach() * FASTER).exp().tolist()
@@ -242,7 +246,8 @@ class TransformersDepthNet(nn.Module):
         """Return the network's own numbers, and for further heads what its last layer reads."""
         pixels = (resized(image, self.rule.of(image.shape[-2], image.shape[-1])) - self.mean) / self.std
         if self.further is None:
-            return self.model(pixel_values=pixels).predicted_depth[:, None], None
+            numbers: Tensor = self.model(pixel_values=pixels).predicted_depth[:, None]
+            return numbers, None
         read: list[Tensor] = []
         # For one call only: a copy of this module would share a hook that stays.
         hook = _last(self.model).register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
