@@ -1,6 +1,7 @@
 """The stages of an encoder, from the image inwards."""
 
 from itertools import pairwise, zip_longest
+from typing import Any
 
 from torch import nn
 
@@ -11,8 +12,9 @@ PARTS = ("backbone", "dpt", "glpn")  # how depth networks of transformers name t
 
 def encoders_of(net: nn.Module) -> tuple[nn.Module, ...]:
     """Return the encoders of a depth network of transformers; empty where they are not known."""
-    if hasattr(net, "depth_pro"):  # one sees the whole image, the other its parts; side by side
-        encoder = net.depth_pro.encoder
+    whole: Any = getattr(net, "depth_pro", None)
+    if whole is not None:  # one sees the whole image, the other its parts; side by side
+        encoder = whole.encoder
         return encoder.image_encoder.model, encoder.patch_encoder.model
     return tuple(getattr(net, part) for part in PARTS if getattr(net, part, None) is not None)[:1]
 

@@ -26,5 +26,7 @@ def unused_weights(
     """
     with torch.device("meta"), torch.enable_grad():
         net = build().train()
-        run(net, torch.empty(2, 3, *size)).backward()
-    return frozenset(name for name, weight in net.named_parameters() if weight.grad is None)
+        weights = dict(net.named_parameters())
+        number = run(net, torch.empty(2, 3, *size))
+        gradients = torch.autograd.grad(number, list(weights.values()), allow_unused=True)
+    return frozenset(name for name, one in zip(weights, gradients, strict=True) if one is None)
