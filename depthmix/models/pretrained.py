@@ -84,6 +84,8 @@ def config_of(stated: Mapping[str, Any], option: str) -> Any:
         ConfigError: an unknown kind of network, impossible values, or a part that would be fetched.
     """
     mapping = transformers_package().CONFIG_MAPPING
+    from huggingface_hub.errors import StrictDataclassError
+
     kind = stated.get("model_type")
     if not isinstance(kind, str) or kind not in mapping:
         version = transformers_package().__version__
@@ -92,8 +94,7 @@ def config_of(stated: Mapping[str, Any], option: str) -> Any:
     _refuse_downloads(stated, option)
     try:
         return mapping[kind].from_dict(dict(stated))
-    # Its dataclasses raise errors of their own, children of these.
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except (StrictDataclassError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise ConfigError(f"its configuration is none of {kind}: {_line(error)}", field=option) from error
 
 
@@ -158,7 +159,10 @@ def recompute(net: nn.Module) -> None:
     if not model.supports_gradient_checkpointing:
         reason = f"transformers cannot recompute the layers of {type(net).__name__}"
         raise ConfigError(reason, hint="train it without gradient checkpointing")
-    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    # The second name is the one before transformers 5.24.
+    named = "activation_checkpointing_enable", "gradient_checkpointing_enable"
+    enable = next(getattr(model, name) for name in named if hasattr(model, name))
+    enable({"use_reentrant": False})
 
 
 def _found(name: str, file: str, option: str) -> Path | None:
