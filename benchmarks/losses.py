@@ -35,7 +35,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from depthmix import losses
 from depthmix.batch import Batch
 from depthmix.losses import DepthLoss
-from depthmix.prediction import Prediction
+from depthmix.prediction import HEADS, Prediction
 from depthmix.sample import LabelKind, Quality
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -196,9 +196,7 @@ def _make(name: str) -> DepthLoss:
 def _predict(parts: Sequence[Any], batch: Batch, log_canonical: Tensor) -> Prediction:
     """Make leaves without a gradient: they are inputs, so neither their time nor their memory counts."""
     leaf = log_canonical.detach().requires_grad_()
-    heads = (
-        [torch.zeros_like(leaf).requires_grad_() for _ in range(2)] if _needs_heads(parts) else [None, None]
-    )
+    heads = [torch.zeros_like(leaf).requires_grad_() for _ in HEADS] if _needs_heads(parts) else []
     return Prediction(leaf, batch.intrinsics, FOCAL, *heads)
 
 
@@ -208,7 +206,7 @@ def _run(parts: Sequence[Any], batch: Batch, prediction: Prediction) -> None:
 
 
 def _needs_heads(parts: Sequence[DepthLoss]) -> bool:
-    return any({"uncertainty", "sky"} & set(getattr(part, "needs", ())) for part in parts)
+    return any(set(HEADS) & set(getattr(part, "needs", ())) for part in parts)
 
 
 def _floor_bytes(batch: Batch, log_canonical: Tensor) -> int:

@@ -1,5 +1,6 @@
 """What the network predicts for a batch, and the three views of its depth that losses and metrics read."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
@@ -11,11 +12,12 @@ from torch.autograd.function import once_differentiable
 
 from depthmix.geometry import unproject
 
-__all__ = ["HEADS", "LOG_DEPTH_LIMIT", "Head", "Prediction"]
+__all__ = ["HEADS", "LOG_DEPTH_LIMIT", "Head", "Prediction", "log_focal_of"]
 
-Head = Literal["uncertainty", "sky"]
+Head = Literal["uncertainty", "sky", "focal"]
 
-HEADS: dict[Head, str] = {"uncertainty": "log_uncertainty", "sky": "sky_logit"}  # and the fields they fill
+# The heads, and the fields that they fill.
+HEADS: dict[Head, str] = {"uncertainty": "log_uncertainty", "sky": "sky_logit", "focal": "log_focal"}
 
 # exp(+-12) spans 6 micrometres to 163 km: beyond any scene, and float32 still squares it safely.
 LOG_DEPTH_LIMIT = 12.0
@@ -32,6 +34,8 @@ class Prediction:
         log_uncertainty: logarithm of the error that the network expects in log depth (the scale of a
             Laplace distribution), of networks with an uncertainty head.
         sky_logit: logit of the probability that a pixel is sky, of networks with a sky head.
+        log_focal: a map whose mean is the logarithm of focal length over diagonal, of networks with a focal
+            head; see `log_focal_of`.
 
     Convention: `depth` is metres for rows whose camera is known; for others it is metres only up to the
     unknown ratio f / f_c. `inverse_depth` is not scaled by the focal length: its readers fit a scale.
@@ -44,6 +48,7 @@ class Prediction:
     focal_canonical: float
     log_uncertainty: Float[Tensor, "b 1 h w"] | None = None
     sky_logit: Float[Tensor, "b 1 h w"] | None = None
+    log_focal: Float[Tensor, "b 1 h w"] | None = None
 
     @classmethod
     def from_maps(
@@ -110,6 +115,18 @@ class Prediction:
     def _limited(self) -> Float[Tensor, "b 1 h w"]:
         limited: Tensor = _Limit.apply(self.log_canonical.to(torch.float32))  # type: ignore[no-untyped-call]
         return limited
+
+
+def log_focal_of(intrinsics: Float[Tensor, "b 4"], height: int, width: int) -> Float[Tensor, " b"]:
+    """Return the logarithm of focal length over diagonal, for images of one size.
+
+    Convention: f is the geometric mean of fx and fy, and all is measured in pixels of the image as the
+    network sees it. So the number follows a crop, which looks like a photo of a longer lens, and does not
+    change when the image is resized, mirrored or turned by a quarter. It is 0 for the normal lens of
+    photography (43 mm on film of 36 x 24 mm), -0.6 for a wide one of 24 mm, 0.8 for 100 mm: a network
+    starts out near the middle of what there is. Over the width, it would jump between landscape and portrait.
+    """
+    return (intrinsics[:, 0] * intrinsics[:, 1]).log() / 2 - math.log(math.hypot(height, width))
 
 
 class _Limit(torch.autograd.Function):

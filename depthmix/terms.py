@@ -161,8 +161,8 @@ def _refusal(term: Term, source: str, card: SourceCard) -> Literal["choice", "la
 
 def _learns(term: Term, source: str, card: SourceCard) -> bool:
     # A source may have planes, pairs or sky besides its label, its card does not say: a term that needs them
-    # is by itself no use of it, unless they are the label.
-    sure = term.loss.needs & {"planes", "pairs", "sky"} <= _LABEL_ITSELF.get(card.kind, set())
+    # is by itself no use of it, unless they are the label; nor is one of a camera alone.
+    sure = term.loss.needs & {"planes", "pairs", "sky", "focal"} <= _LABEL_ITSELF.get(card.kind, set())
     return term.weight > 0 and sure and _refusal(term, source, card) is None
 
 

@@ -3,6 +3,7 @@
 from depthmix.losses.base import DepthLoss, Need, check_maps
 from depthmix.losses.derivative import GradientErrorLoss, LaplacianErrorLoss, gradient_error, laplacian_error
 from depthmix.losses.edges import EdgeGuidedLoss, edge_guided, strong_edges
+from depthmix.losses.focal import FocalLoss, focal_error
 from depthmix.losses.gradient import GradientMatchingLoss, gradient_matching
 from depthmix.losses.hierarchy import HierarchicalLoss, hierarchical
 from depthmix.losses.least_squares import LeastSquaresLoss, ssi_least_squares
@@ -48,6 +49,7 @@ __all__ = [
     "EdgeGuidedLoss",
     "EdgeNormalLoss",
     "ErrorForecastLoss",
+    "FocalLoss",
     "GradientErrorLoss",
     "GradientMatchingLoss",
     "HierarchicalLoss",
@@ -86,6 +88,7 @@ __all__ = [
     "edge_normal",
     "edge_quadruples",
     "error_forecast",
+    "focal_error",
     "gaussian_noise",
     "gradient_error",
     "gradient_matching",

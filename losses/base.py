@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from depthmix.batch import Batch
 from depthmix.masked import count_valid
-from depthmix.prediction import Prediction
+from depthmix.prediction import HEADS, Head, Prediction
 from depthmix.sample import LabelKind
 
 __all__ = ["DepthLoss", "Need", "check_maps"]
 
-Need = Literal["camera", "planes", "dense", "pairs", "uncertainty", "sky"]
+Need = Literal["camera", "planes", "dense", "pairs", "uncertainty", "sky", "focal"]
 
 
 _DTYPES = {"valid": "bool", "sky": "bool", "planes": "integer", "pairs": "integer", "image": "any"}
@@ -81,8 +81,8 @@ class DepthLoss(nn.Module, ABC):
     """Hold the options of a loss; the formula itself is a plain function beside the class.
 
     `accepts` names the label kinds that can bear the loss, `needs` what else a row must have (camera,
-    planes, dense labels, pairs) or the network must predict (uncertainty, sky). A row that lacks them gets 0
-    from the loss itself, and the Objective leaves it out of its means.
+    planes, dense labels, pairs) or the network must predict (uncertainty, sky, focal). A row that lacks them
+    gets 0 from the loss itself, and the Objective leaves it out of its means.
 
     Convention: formulas run in float32 at least, also under autocast: inputs are raised to it, and no
     operation that autocast lowers (a matrix product) is used.
@@ -117,13 +117,13 @@ class DepthLoss(nn.Module, ABC):
         """Tell which rows carry supervision: at least two usable pixels, unless overridden."""
         return count_valid(self.usable(batch)) >= 2
 
-    def head(self, prediction: Prediction, need: Literal["uncertainty", "sky"]) -> Float[Tensor, "b 1 h w"]:
+    def head(self, prediction: Prediction, need: Head) -> Float[Tensor, "b 1 h w"]:
         """Return the map of a further head of the network, for losses that name it in `needs`.
 
         Raises:
             ValueError: the network that made the prediction has no such head.
         """
-        name = {"uncertainty": "log_uncertainty", "sky": "sky_logit"}[need]
+        name = HEADS[need]
         channel: Tensor | None = getattr(prediction, name)
         if channel is None:
             reason = f"`prediction.{name}` must be a map for {type(self).__name__}, got None"

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from depthmix.batch import Batch
 from depthmix.errors import ConfigError
-from depthmix.losses import ScaleShiftInvariantLoss, SilogLoss
+from depthmix.losses import FocalLoss, ScaleShiftInvariantLoss, SilogLoss
 from depthmix.losses.base import DepthLoss
 from depthmix.models import LightDepthNet
-from depthmix.objective import Objective, Term, head_problems
+from depthmix.objective import Objective, Term, head_problems, term_problems
 from depthmix.prediction import Prediction
 from depthmix.sample import LabelKind
 from depthmix.task import DepthTask, load_trained, predict_batch
@@ -120,6 +120,26 @@ def test_each_term_reaches_the_channels_that_it_reads_and_no_other():
     assert objective_gradient(["laplace"])[2].abs().max() == 0  # the web row cannot bear it
 
 
+def test_the_focal_head_learns_from_its_own_term_on_rows_with_a_camera():
+    maps = torch.randn(3, 2, 32, 40, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    batch = random_batch([METRIC, METRIC, LabelKind.AFFINE_DISPARITY], sources=[0, 0, 1])
+    cameras = batch.camera_or(torch.tensor([50.0, 50.0, 19.5, 15.5]))
+    prediction = Prediction.from_maps(maps, cameras, 50.0, ["focal"])
+    objective = Objective({"focal": Term(FocalLoss())}, "none")
+    objective(prediction, batch).loss.backward()
+    assert maps.grad is not None
+    pulled = maps.grad.abs().amax((2, 3)) > 0
+    assert pulled.tolist() == [[False, True], [False, True], [False, False]]
+    assert maps.grad[0, 1].abs().sum().item() == pytest.approx(1 / 2)  # a slope of 1, a mean over two rows
+
+
+def test_a_source_of_cameras_alone_is_no_source_of_depth():
+    cards = {"web": card(LabelKind.AFFINE_DISPARITY)}
+    (problem,) = term_problems({"focal": Term(FocalLoss())}, cards)
+    assert problem.startswith("sources.web: no term learns from it")
+    assert term_problems({"focal": Term(FocalLoss()), "ssi": Term(ScaleShiftInvariantLoss())}, cards) == []
+
+
 def test_the_gradient_of_the_heads_is_that_of_the_plain_sum():
     maps = torch.randn(3, 3, 32, 40, generator=torch.Generator().manual_seed(0)).requires_grad_()
     cameras = torch.tensor([[40.0, 40.0, 19.5, 15.5]]).repeat(3, 1)
@@ -168,7 +188,7 @@ def test_heads_and_channels_of_the_network_must_agree(tmp_path: Path):
     ("heads", "said"),
     [
         (["sky", "sky", "uncertainty"], "a head is named twice"),
-        (["skyy"], "'skyy' is not one of uncertainty, sky; did you mean 'sky'?"),
+        (["skyy"], "'skyy' is not one of uncertainty, sky, focal; did you mean 'sky'?"),
     ],
 )
 def test_wrong_heads_are_named(heads: list[str], said: str):

@@ -72,7 +72,7 @@ MISTAKES = [
     ("model.terms.metric.sources", ["web"], "metric:", "LogL1Loss needs metric depth, but source 'web'"),
     ("model.terms.ssi", {"loss": "SilogLoss", "start": 9, "end": 3}, "ssi:", "`start` (9), got 3"),
     ("model.balance", "paretto", "balance: paretto", "model.balance: must be one of none, gradient, uncerta"),
-    ("model.heads", ["skyy"], "- skyy", "model.heads[0]: must be one of uncertainty, sky, got 'skyy'"),
+    ("model.heads", ["skyy"], "- skyy", "model.heads[0]: must be one of uncertainty, sky, focal, got 'skyy'"),
     ("model.heads", ["sky"], "heads:", "model.heads: no term trains the head 'sky'; add a term"),
     ("model.net.init_args.outputs", 2, "net:", "model.net: gives 2 channels, but depth and heads [] are 1"),
     ("model.patience", 0, "patience: 0", "model.patience: must be at least 1, got 0"),

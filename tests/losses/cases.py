@@ -93,8 +93,9 @@ def predict(log_canonical: Tensor, batch: Batch) -> Prediction:
     """Wrap a map as the task does: rows without a camera get the canonical one."""
     centre = torch.tensor([FOCAL, FOCAL, (W - 1) / 2, (H - 1) / 2], device=log_canonical.device)
     camera = torch.where(batch.camera_known[:, None], batch.intrinsics, centre)
-    # Both heads follow the depth map, so that losses on them have a gradient that the contract can look at.
-    return Prediction(log_canonical, camera, FOCAL, 0.3 * log_canonical - 2, 0.5 - log_canonical)
+    # All heads follow the depth map, so that losses on them have a gradient that the contract can look at.
+    heads = (0.3 * log_canonical - 2, 0.5 - log_canonical, 0.2 * log_canonical)
+    return Prediction(log_canonical, camera, FOCAL, *heads)
 
 
 def _keep_valid(count: int) -> Callable[[Batch], Batch]:
