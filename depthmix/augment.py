@@ -1,5 +1,6 @@
 """Resize, crop, mirror and recolour a sample so that image, label and camera keep telling the same story."""
 
+import math
 import zlib
 from dataclasses import dataclass, fields
 
@@ -8,12 +9,14 @@ from jaxtyping import Bool, Float32, Int, Int32, UInt8
 
 from depthmix.coded import CodedSample
 from depthmix.errors import BadSample, ConfigError
-from depthmix.sample import LabelKind, Sample
+from depthmix.sample import Intrinsics, LabelKind, Sample
 
 __all__ = ["AugmentOptions", "augment", "crop", "jitter", "mirror", "resize"]
 
 # Below this share of valid pixels a label is treated as a set of points, see `resize`.
 SPARSE_BELOW = 0.5
+# Windows are magnified at most this much to meet a canonical focal length.
+CLOSEST = 4.0
 # Windows drawn before one is laid around a pixel that is known to carry a label.
 TRIES = 10
 
@@ -37,6 +40,10 @@ class AugmentOptions:
         contrast: distances from the mean brightness are multiplied by a factor in 1 -/+ this.
         saturation: distances from grey are multiplied by a factor in 1 -/+ this.
         grey: probability of dropping the colour altogether.
+        canonical_focal: focal length in pixels that images with a known camera are brought to by their
+            magnification, in place of a drawn one, as far as the image holds a window of that field of view
+            and up to four times the magnification of the largest; depth stays what it is, and what is
+            missing in focal length remains in the camera. None for the label form of canonical camera space.
 
     Raises:
         ConfigError: an option is out of its range.
@@ -51,15 +58,18 @@ class AugmentOptions:
     contrast: float = 0.2
     saturation: float = 0.2
     grey: float = 0.05
+    canonical_focal: float | None = None
 
     def __post_init__(self) -> None:
         for option in fields(self):
-            if option.name not in ("height", "width", "min_scale", "max_scale"):
+            if option.name not in ("height", "width", "min_scale", "max_scale", "canonical_focal"):
                 _check(0 <= getattr(self, option.name) <= 1, self, option.name, "in [0, 1]")
         _check(self.height >= 1, self, "height", "a positive number of pixels")
         _check(self.width >= 1, self, "width", "a positive number of pixels")
         _check(1 <= self.min_scale <= self.max_scale, self, "min_scale", "in [1, max_scale]")
         _check(self.max_scale < float("inf"), self, "max_scale", "finite")
+        fine = self.canonical_focal is None or 0 < self.canonical_focal < float("inf")
+        _check(fine, self, "canonical_focal", "a positive number of pixels")
 
 
 def crop(sample: Sample | CodedSample, top: int, left: int, height: int, width: int) -> Sample:
@@ -239,6 +249,8 @@ def _draw_window(
     labelled = _labelled(sample)
     for _ in range(TRIES):
         scale = options.min_scale * (options.max_scale / options.min_scale) ** random.random()
+        if options.canonical_focal is not None and sample.intrinsics is not None:
+            scale = _canonical_scale(sample.size, sample.intrinsics, options, options.canonical_focal)
         height, width = _window(sample, options, scale)
         top = int(random.random() * (sample.size[0] - height + 1))
         left = int(random.random() * (sample.size[1] - width + 1))
@@ -281,6 +293,14 @@ def _window(sample: Sample | CodedSample, options: AugmentOptions, scale: float)
     step = min(rows / options.height, columns / options.width) / scale  # source pixels per new pixel
     height, width = round(options.height * step), round(options.width * step)
     return min(max(height, 1), rows), min(max(width, 1), columns)
+
+
+def _canonical_scale(
+    size: tuple[int, int], camera: Intrinsics, options: AugmentOptions, focal: float
+) -> float:
+    """Give the magnification at which a window has the wanted focal length, or as near as it may come."""
+    largest = min(size[0] / options.height, size[1] / options.width)  # source pixels per new pixel
+    return min(max(1.0, largest * focal / math.sqrt(camera.fx * camera.fy)), CLOSEST)
 
 
 def _around(box: Box, sample: Sample | CodedSample, options: AugmentOptions) -> Sample:

@@ -187,7 +187,8 @@ class MixData(LightningDataModule):
             **self.plan.describe(),
             "steps_per_epoch": self.steps_per_epoch,
             "data": prints,
-            "augment": asdict(self.augment),
+            # An option that is not used changes no order: trainings from before it existed go on.
+            "augment": {name: value for name, value in asdict(self.augment).items() if value is not None},
             **varied,
         }
 

@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from depthmix import __version__
 from depthmix.average import AverageWeights
 from depthmix.batch import Batch
+from depthmix.canonical import Form, canonical_maps, form_of
 from depthmix.compiled import compile_in_place, compiler_errors
 from depthmix.errors import ConfigError
 from depthmix.guard import StepGuard
@@ -115,6 +116,7 @@ class DepthTask(LightningModule):
         self.recipe: dict[str, Any] | None = None  # the configuration behind all options, for checkpoints
         self._scheduler: LambdaLR | None = None  # unless a subclass configures optimisers of its own
         self.image_size = (0, 0)  # the largest of the training images so far
+        self.form: Form = "label"
 
     def setup(self, stage: str) -> None:
         """Fit terms and metrics to what the datamodule brings.
@@ -132,6 +134,7 @@ class DepthTask(LightningModule):
             raise ConfigError(reason, field="trainer.precision", hint=hint)
         if self._compiles and stage == "fit":
             compile_in_place(self.net)
+        self.form = form_of(getattr(data, "augment", None), self.focal_canonical)
         if stage == "fit":
             self.cards: dict[str, SourceCard] = {name: data.cards[name] for name in data.source_names}
             check_terms(self.terms, self.cards)
@@ -169,8 +172,13 @@ class DepthTask(LightningModule):
         """Predict a batch; rows without a camera are seen through the canonical one."""
         height, width = batch.image.shape[-2:]
         neutral = neutral_camera(height, width, self.focal_canonical).to(batch.intrinsics)
-        cameras = batch.camera_or(neutral)
-        return Prediction.from_maps(self(batch.image_float), cameras, self.focal_canonical, self.heads)
+        cameras, image = batch.camera_or(neutral), batch.image_float
+        if self.form == "image" and not self.training:  # training images come at that focal length
+            area = math.prod(self._training_size)
+            maps = canonical_maps(self, image, cameras, batch.camera_known, self.focal_canonical, area)
+        else:
+            maps = self(image)
+        return Prediction.from_maps(maps, cameras, self.focal_canonical, self.heads)
 
     def configure_callbacks(self) -> list[Callback]:
         """Add the ones that write the log and that average the weights."""
@@ -256,7 +264,7 @@ class DepthTask(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what `load_trained` needs, in plain values."""
         cards: Mapping[str, SourceCard] = getattr(self, "cards", {})
-        height, width = self.image_size if any(self.image_size) else (96, 128)
+        height, width = self._training_size
         trained = Trained(
             net=self.net,
             focal_canonical=float(self.focal_canonical),
@@ -267,6 +275,7 @@ class DepthTask(LightningModule):
             heads=self.heads,
             spec=self._net_spec(),
             origin=self._origin(),
+            form=self.form,
         )
         skipped = [self.guard.skipped, self.guard.in_a_row]
         checkpoint["depthmix"] = {**facts_of(trained), "skipped": skipped}
@@ -286,6 +295,11 @@ class DepthTask(LightningModule):
             if self.trainer.is_global_zero:  # they are those of all ranks
                 self.figures.go_on(checkpoint["figures"])
         self.image_size = (facts.get("height", 96), facts.get("width", 128))
+        self.form = facts.get("form", "label")
+
+    @property
+    def _training_size(self) -> tuple[int, int]:
+        return self.image_size if any(self.image_size) else (96, 128)
 
     def _origin(self) -> Origin:
         mix = getattr(getattr(self.trainer, "datamodule", None), "identity", {})

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from depthmix import __version__
 from depthmix.artefact import FACTS, SCHEMA, check_schema, read_artefact, read_checkpoint
+from depthmix.canonical import Form, checked_form
 from depthmix.errors import ConfigError
 from depthmix.models.bounded import at_most
 from depthmix.prediction import HEADS, Head, Prediction
@@ -79,6 +80,8 @@ class Trained:
         heads: what the network predicts besides depth, in the order of its channels.
         spec: class path and constructor arguments of the network, as its checkpoint states them.
         origin: the training that it comes from.
+        form: how it was shown cameras: "label" at the size of the training images, "image" at the canonical
+            focal length; see `depthmix.canonical`.
     """
 
     net: nn.Module
@@ -90,6 +93,7 @@ class Trained:
     heads: tuple[Head, ...] = ()
     spec: dict[str, Any] | None = None
     origin: Origin = field(default_factory=Origin)
+    form: Form = "label"
 
 
 def facts_of(trained: Trained) -> dict[str, Any]:
@@ -100,6 +104,7 @@ def facts_of(trained: Trained) -> dict[str, Any]:
         "focal_canonical": trained.focal_canonical,
         "net": trained.spec,
         "heads": list(trained.heads),
+        "form": trained.form,
         "metric": trained.metric,
         "height": trained.height,
         "width": trained.width,
@@ -160,6 +165,7 @@ def from_facts(facts: Mapping[str, Any], path: Path, *, trust: bool = False, mos
             heads=_heads(facts.get("heads", ())),
             spec=facts["net"],
             origin=Origin.read(facts.get("origin") or {}),
+            form=checked_form(facts.get("form", "label")),
         )
     except (AttributeError, KeyError, OverflowError, RuntimeError, TypeError, ValueError) as error:
         raise ConfigError(f"its facts are none: {error!r}"[:200], file=path, field=FACTS) from error

@@ -125,7 +125,7 @@ def _meaning(document: Document, root: str | None) -> list[Problem]:
     problems += _set_problems(document, arguments)
     problems += _head_problems(document, terms)
     problems += [] if problems else _mix_problems(document, arguments, terms)
-    return problems + ([] if problems else _network_problems(document, terms))
+    return problems + ([] if problems else _network_problems(document, arguments, terms))
 
 
 def _terms(document: Document) -> tuple[dict[str, "Term"], list[Problem]]:
@@ -175,10 +175,13 @@ def _head_problems(document: Document, terms: dict[str, "Term"]) -> list[Problem
     return _placed_all(document, head_problems(terms, document.values["model"].get("heads") or ()))
 
 
-def _network_problems(document: Document, terms: dict[str, "Term"]) -> list[Problem]:
+def _network_problems(
+    document: Document, arguments: dict[str, Any], terms: dict[str, "Term"]
+) -> list[Problem]:
     """Build the network and its task, as the training will."""
     from torch import nn
 
+    from depthmix.canonical import form_of
     from depthmix.task import DepthTask
 
     options = dict(document.values["model"])
@@ -187,7 +190,8 @@ def _network_problems(document: Document, terms: dict[str, "Term"]) -> list[Prob
     except (DepthmixError, MemoryError, RuntimeError, TypeError, ValueError) as error:
         return [Problem(*document.place("model", "net"), "model.net", str(error))]
     try:
-        DepthTask(net, **(options | {"terms": terms}))
+        task = DepthTask(net, **(options | {"terms": terms}))
+        form_of(arguments.get("augment"), task.focal_canonical)
     except DepthmixError as error:
         return [_placed(document, error)]
     return []

@@ -2,8 +2,9 @@
 
 from depthmix.predict.encode import encode_colour, encode_exr, encode_facts, encode_npy, encode_png16
 from depthmix.predict.files import FORMATS, predict_files, write_prediction
-from depthmix.predict.infer import PredictedDepth, network_size, predict_image
+from depthmix.predict.infer import PredictedDepth, predict_image, predict_images
 from depthmix.predict.inputs import Input, find_inputs, listed, pictures_of
+from depthmix.predict.look import network_size
 from depthmix.predict.photo import Focal, camera_of, exif_focal, find_focal, focal_of_fov
 from depthmix.predict.points import encode_glb, encode_ply
 
@@ -29,5 +30,6 @@ __all__ = [
     "pictures_of",
     "predict_files",
     "predict_image",
+    "predict_images",
     "write_prediction",
 ]

@@ -14,6 +14,7 @@ __all__ = ["Focal", "camera_of", "exif_focal", "find_focal", "focal_of_fov"]
 
 # Cameras state the focal length that a 36 x 24 mm film would need for the same diagonal field of view.
 FILM_DIAGONAL_MM: Final = math.hypot(36, 24)
+ESTIMATED: Final = "estimated by the network"
 EXIF_FOLDER: Final = 0x8769
 FOCAL_IN_35MM: Final = 0xA405
 

@@ -1,13 +1,17 @@
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from depthmix.errors import ConfigError
-from depthmix.predict import network_size, predict_image
+from depthmix.predict import network_size, predict_image, predict_images
 from depthmix.sample import Intrinsics
+from tests.ideal import DISTANCE, Ideal, centred, wall
 from tests.predict.networks import FOCAL, same_input, trained
 
 GREY = np.full((48, 64, 3), 51, np.uint8)  # 0.2: a canonical depth of 1.8 m
@@ -124,3 +128,167 @@ def test_tiles_of_any_image_cover_it(size):
 def test_no_tiles_are_named():
     with pytest.raises(ConfigError, match="tiles: must be at least 1, got 0"):
         predict_image(trained(), GREY, tiles=0)
+
+
+def photo_of_wall(focal, size, form, canonical=60.0, **options):
+    """Let the ideal network look at its wall, trained on 48 x 64 pixels in either form."""
+    model = replace(trained(), net=Ideal(canonical), focal_canonical=canonical, form=form)
+    found = predict_image(model, wall(focal, size), centred(focal, size), **options)
+    return found, model.net.sizes
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    focal=st.floats(0.6, 5), size=st.tuples(st.integers(60, 300), st.integers(60, 300)), flip=st.booleans()
+)
+def test_both_forms_give_the_metres_of_a_network_that_makes_no_mistake(focal, size, flip):
+    focal = focal * max(size)
+    for form in ("label", "image"):
+        found, _ = photo_of_wall(focal, size, form, flip=flip)
+        assert found.values.shape == size
+        assert found.focal_used == pytest.approx(focal)
+        assert np.median(found.values) == pytest.approx(DISTANCE, rel=0.05)
+
+
+def test_in_the_image_form_a_photo_is_seen_at_the_canonical_focal_length():
+    found, sizes = photo_of_wall(300.0, (240, 320), "image")
+    assert sizes == [(48, 64)]
+    assert found.values == pytest.approx(DISTANCE, rel=0.02)
+    assert photo_of_wall(200.0, (240, 320), "image")[1] == [(72, 96)]
+    assert photo_of_wall(200.0, (240, 320), "label")[1] == [(48, 64)]
+    found, sizes = photo_of_wall(900.0, (240, 320), "image")  # 16 x 21 would be too small
+    assert sizes == [(32, 43)]
+    assert found.values == pytest.approx(DISTANCE, rel=0.05)
+
+
+def test_tiles_of_the_image_form_are_seen_at_the_training_area():
+    found, sizes = photo_of_wall(200.0, (240, 320), "image", tiles=2)
+    assert sizes == [(72, 96)] + [(48, 64)] * 4
+    assert found.values == pytest.approx(DISTANCE, rel=0.02)
+
+
+class Lens(nn.Module):
+    """State a focal length in diagonals besides the depth of `Brightness`, wobbling from pixel to pixel."""
+
+    def __init__(self, diagonals):
+        super().__init__()
+        self.diagonals = diagonals
+        self.sizes = []
+
+    def forward(self, image):
+        """Return log canonical depth and the channel of the focal head."""
+        self.sizes.append(tuple(image.shape[-2:]))
+        depth = (1 + 4 * image.mean(1, keepdim=True)).log()
+        wobble = torch.linspace(-1, 1, image.shape[-1]).expand_as(depth)
+        return torch.cat([depth, math.log(self.diagonals) + wobble], 1)
+
+
+def lens(diagonals, **options):
+    return replace(trained(), net=Lens(diagonals), heads=("focal",), **options)
+
+
+@pytest.mark.parametrize("form", ["label", "image"])
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_focal_length_that_is_not_known_is_estimated_and_gives_the_metres_it_would_as_given(form, flip):
+    image = GREY.repeat(2, 0).repeat(2, 1)
+    model = lens(1.25, form=form)
+    found = predict_image(model, image, flip=flip)
+    assert (found.kind, found.focal_origin) == ("metric depth", "estimated by the network")
+    assert found.focal_used == pytest.approx(1.25 * math.hypot(96, 128), rel=1e-5)
+    given = predict_image(model, image, camera(found.focal_used, image), flip=flip)
+    assert given.focal_origin == "as given"
+    assert found.values == pytest.approx(given.values, rel=1e-5)
+    if form == "image":
+        assert model.net.sizes[0] == (48, 64)  # to estimate; then at the focal length that was found
+        assert model.net.sizes[-1] == model.net.sizes[1 + flip] == (48, 64)
+
+
+def test_an_estimate_changes_no_other_photo_of_the_batch():
+    images, cameras = [GREY] * 3, [camera(70.0), None, camera(200.0)]
+    for form in ("label", "image"):
+        found = predict_images(lens(1.25, form=form), images, cameras, batch=3)
+        assert [one.focal_used for one in found] == pytest.approx([70, 100, 200])
+        for one, image, lens_of_one in zip(found, images, cameras, strict=True):
+            alone = predict_image(lens(1.25, form=form), image, lens_of_one)
+            assert one.values == pytest.approx(alone.values, rel=1e-5)
+            assert one.focal_origin == alone.focal_origin
+
+
+def test_a_relative_network_has_no_use_for_an_estimate():
+    found = predict_image(lens(1.25, metric=False), GREY)
+    assert (found.metric, found.focal_used, found.focal_origin) == (False, None, None)
+
+
+def test_a_focal_length_that_no_lens_has_is_named():
+    for diagonals in (1e3, 1e-3, float("inf")):
+        with pytest.raises(
+            ConfigError, match=r"checkpoint: the focal head states .* which no lens has; give --focal-px"
+        ):
+            predict_image(lens(diagonals), GREY)
+
+
+def cameras_shown(monkeypatch):
+    """Record the camera of every look."""
+    import depthmix.trained
+
+    shown, real = [], depthmix.trained.predict_batch
+
+    def spy(model, image, intrinsics):
+        shown.append([tuple(row) for row in intrinsics.tolist()])
+        return real(model, image, intrinsics)
+
+    monkeypatch.setattr("depthmix.trained.predict_batch", spy)
+    return shown
+
+
+def test_the_camera_of_a_look_is_resized_mirrored_and_cropped_with_its_principal_point(monkeypatch):
+    shown = cameras_shown(monkeypatch)
+    image = np.zeros((96, 128, 3), np.uint8)
+    predict_image(trained(), image, Intrinsics(200, 180, 40.5, 60.5), flip=True, tiles=3)
+    (whole,), (mirrored,) = shown[:2]
+    assert whole == pytest.approx((100, 90, 20.25 - 0.25 + 0.0, 30.0), abs=1e-4)
+    assert mirrored == pytest.approx((100, 90, 63 - 20.0, 30.0), abs=1e-4)
+    # Tiles of half the size start at quarters and are seen in twice the resolution of the whole.
+    parts = [row for (row,) in shown[2::2]]
+    places = [(40.5 - left, 60.5 - top) for top in (0, 24, 48) for left in (0, 32, 64)]
+    assert len(parts) == 9
+    for part, (cx, cy) in zip(parts, places, strict=True):
+        assert part == pytest.approx((200, 180, cx, cy), abs=1e-4)
+    for (other,), part in zip(shown[3::2], parts, strict=True):
+        assert other == pytest.approx((200, 180, 63 - part[2], part[3]), abs=1e-4)
+
+
+class Textured(nn.Module):
+    """A network whose answer depends on every pixel of its image and on no other image."""
+
+    def __init__(self):
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.weight = nn.Parameter(torch.randn(1, 3, 5, 5, generator=generator) / 5)
+
+    def forward(self, image):
+        """Return log canonical depth."""
+        return nn.functional.conv2d(image, self.weight, padding=2)
+
+
+def test_batches_change_nothing_and_keep_the_order():
+    random = np.random.default_rng(0)
+    sizes = [(48, 64), (96, 128), (60, 50), (48, 64), (50, 60), (144, 192), (48, 64)]
+    images = [random.integers(0, 256, (*size, 3), np.uint8) for size in sizes]
+    cameras = [camera(80.0 + n, image) if n % 3 else None for n, image in enumerate(images)]
+    seen = []
+    model = replace(trained(), net=Textured())
+    model.net.register_forward_hook(lambda module, given, out: seen.append(len(given[0])))
+    for options in ({}, {"flip": True}, {"tiles": 2}):
+        alone = [predict_image(model, i, c, **options) for i, c in zip(images, cameras, strict=True)]
+        seen.clear()
+        together = predict_images(model, images, cameras, batch=4, **options)
+        assert max(seen) == 4
+        for one, other in zip(alone, together, strict=True):
+            assert (one.metric, one.focal_used) == (other.metric, other.focal_used)
+            np.testing.assert_allclose(one.values, other.values, rtol=1e-5)
+
+
+def test_no_batch_is_named():
+    with pytest.raises(ConfigError, match="batch: must be at least 1, got 0"):
+        predict_images(trained(), [GREY], [None], batch=0)
