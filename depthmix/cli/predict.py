@@ -23,6 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--flip", action="store_true", help="also look at the mirrored photo; twice the time")
     parser.add_argument("--tiles", type=int, default=1, metavar="N",
                         help="also look at N x N overlapping parts, for detail (default: none)")  # fmt: skip
+    parser.add_argument("--batch", type=int, default=1, metavar="N",
+                        help="photos that go through the network together, if equal in size")  # fmt: skip
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto",
+                        help="where the network computes (default: a GPU where there is one)")  # fmt: skip
     parser.add_argument("--every", type=int, default=1, metavar="N", help="take every n-th frame of a video")
     parser.add_argument("--on-bad", choices=["error", "skip"], default="error",
                         help="what to do with files that cannot be read")  # fmt: skip
@@ -33,10 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Predict each photo and say what its numbers mean; 1 where a file was skipped."""
-    from depthmix.predict import listed, predict_files
+    from depthmix.predict import listed, on_device, predict_files
     from depthmix.trained import load_trained
 
-    trained = load_trained(options.ckpt, trust=options.trust)
+    trained = on_device(load_trained(options.ckpt, trust=options.trust), options.device)
     given = [listed(sys.stdin) if photo == "-" else [Path(photo)] for photo in options.photo]
     lines = predict_files(
         trained,
@@ -48,6 +52,7 @@ def run(options: argparse.Namespace) -> int:
         flip=options.flip,
         tiles=options.tiles,
         every=options.every,
+        batch=options.batch,
         on_bad=options.on_bad,
         say=lambda line: print(line, flush=True),
     )

@@ -1,5 +1,6 @@
 """Take a trained network to photos: metres where they are known, relative inverse depth where not."""
 
+from depthmix.predict.device import DEVICES, on_device
 from depthmix.predict.encode import encode_colour, encode_exr, encode_facts, encode_npy, encode_png16
 from depthmix.predict.files import FORMATS, predict_files, write_prediction
 from depthmix.predict.infer import PredictedDepth, predict_image, predict_images
@@ -9,6 +10,7 @@ from depthmix.predict.photo import Focal, camera_of, exif_focal, find_focal, foc
 from depthmix.predict.points import encode_glb, encode_ply
 
 __all__ = [
+    "DEVICES",
     "FORMATS",
     "Focal",
     "Input",
@@ -27,6 +29,7 @@ __all__ = [
     "focal_of_fov",
     "listed",
     "network_size",
+    "on_device",
     "pictures_of",
     "predict_files",
     "predict_image",

@@ -2,10 +2,11 @@
 
 import json
 import logging
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from jaxtyping import Float, UInt16
@@ -13,6 +14,9 @@ from jaxtyping import Float, UInt16
 from depthmix.errors import ConfigError
 from depthmix.plot.colour import Scale, fair_range
 from depthmix.predict.infer import PredictedDepth
+
+if TYPE_CHECKING:
+    from PIL.PngImagePlugin import PngInfo
 
 __all__ = ["encode_colour", "encode_exr", "encode_facts", "encode_npy", "encode_png16"]
 
@@ -29,39 +33,38 @@ def encode_npy(predicted: PredictedDepth) -> bytes:
 
 
 def encode_facts(predicted: PredictedDepth) -> bytes:
-    """Encode kind, unit and focal length as JSON."""
-    facts = {"kind": predicted.kind, "unit": predicted.unit, "focal_used": predicted.focal_used}
-    return (json.dumps({"schema": 1, **facts}, indent=2) + "\n").encode()
+    """Encode kind, unit, focal length and where that comes from as JSON."""
+    return (json.dumps({"schema": 1, **predicted.facts}, indent=2) + "\n").encode()
 
 
 def encode_png16(predicted: PredictedDepth) -> bytes:
-    """Encode as 16-bit grey PNG, with kind, unit, scale and offset in its text fields.
+    """Encode as 16-bit grey PNG, with the facts of the map, scale and offset in its text fields.
 
     Convention: `value = scale * pixel + offset` in the unit of the text. Metric depth: pixels are
     millimetres, 0 marks what lies beyond 65.535 m. Relative: 0 is the farthest, 65535 the nearest pixel.
     """
     from PIL import Image
-    from PIL.PngImagePlugin import PngInfo
 
     pixels, scale, offset = _millimetres(predicted) if predicted.metric else _normalised(predicted)
-    text = PngInfo()
-    facts = {"kind": predicted.kind, "unit": predicted.unit, "scale": repr(scale), "offset": repr(offset)}
-    for name, fact in facts.items():
-        text.add_text(f"depthmix:{name}", fact)
+    text = _text(predicted.texts | {"scale": repr(scale), "offset": repr(offset)})
     target = BytesIO()
     Image.fromarray(pixels).save(target, format="PNG", pnginfo=text)
     return target.getvalue()
 
 
 def encode_colour(predicted: PredictedDepth) -> bytes:
-    """Encode as a coloured PNG to look at: near is bright, whatever the numbers mean."""
+    """Encode as a coloured PNG to look at: near is bright, whatever the numbers mean.
+
+    Its text fields hold the facts of the map, and the numbers at both ends of the colours.
+    """
     from PIL import Image
 
     low, high = fair_range(predicted.values, np.ones(predicted.values.shape, np.bool_))
     colours = "magma_r" if predicted.metric else "magma"
     rgb = Scale(low, high, log=predicted.metric, colours=colours).rgb(predicted.values)
     target = BytesIO()
-    Image.fromarray(rgb).save(target, format="PNG", optimize=True)
+    text = _text(predicted.texts | {"lowest": repr(float(low)), "highest": repr(float(high))})
+    Image.fromarray(rgb).save(target, format="PNG", optimize=True, pnginfo=text)
     return target.getvalue()
 
 
@@ -76,14 +79,21 @@ def encode_exr(predicted: PredictedDepth) -> bytes:
     except ImportError as error:
         hint = "pip install depthmix[formats]"
         raise ConfigError("OpenEXR is needed to write it", field="format exr", hint=hint) from error
-    facts = {"depthmix:kind": predicted.kind, "depthmix:unit": predicted.unit}
-    if predicted.focal_used is not None:
-        facts["depthmix:focal_used"] = repr(predicted.focal_used)
+    facts = {f"depthmix:{name}": text for name, text in predicted.texts.items()}
     header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage, **facts}
     with TemporaryDirectory() as folder:  # the library writes files only
         file = Path(folder) / "depth.exr"
         OpenEXR.File(header, {"Z": np.ascontiguousarray(predicted.values)}).write(str(file))
         return file.read_bytes()
+
+
+def _text(facts: Mapping[str, str]) -> "PngInfo":
+    from PIL.PngImagePlugin import PngInfo
+
+    text = PngInfo()
+    for name, fact in facts.items():
+        text.add_text(f"depthmix:{name}", fact)
+    return text
 
 
 def _millimetres(predicted: PredictedDepth) -> tuple[UInt16[np.ndarray, "h w"], float, float]:

@@ -1,18 +1,20 @@
 """Predict photo files and write what was asked for."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from jaxtyping import UInt8
 
 from depthmix.errors import BadSource, ConfigError
 from depthmix.predict.encode import encode_colour, encode_exr, encode_facts, encode_npy, encode_png16
-from depthmix.predict.infer import PredictedDepth, predict_image
-from depthmix.predict.inputs import Input, find_inputs, pictures_of
-from depthmix.predict.photo import Focal, camera_of, find_focal
+from depthmix.predict.infer import PredictedDepth, predict_images
+from depthmix.predict.inputs import Input, find_inputs
+from depthmix.predict.photo import ESTIMATED, Focal, camera_of
+from depthmix.predict.pictures import OnBad, Picture, focal_of, picture_windows
 from depthmix.predict.points import encode_glb, encode_ply, must_be_metric
 from depthmix.sample import Intrinsics
 from depthmix.store.record import commit, storage_errors
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
     from depthmix.trained import Trained
 
 __all__ = ["FORMATS", "predict_files", "write_prediction"]
-
-OnBad = Literal["error", "skip"]
 
 ENDINGS: Final = {
     "colour": ("colour.png",),
@@ -47,6 +47,7 @@ def predict_files(
     flip: bool = False,
     tiles: int = 1,
     every: int = 1,
+    batch: int = 1,
     on_bad: OnBad = "error",
     say: Callable[[str], None] = lambda line: None,
 ) -> list[str]:
@@ -62,6 +63,7 @@ def predict_files(
         flip: see `predict_image`.
         tiles: see `predict_image`.
         every: take every n-th frame of a video.
+        batch: pictures that are held at a time; those of equal size to the network go through it together.
         on_bad: "error" stops at a file that can not be read, "skip" goes on with the next one.
         say: is told each line at once.
 
@@ -76,29 +78,31 @@ def predict_files(
     """
     inputs = find_inputs(photos)
     _check(inputs, out, formats)
-    if every < 1:
-        raise ConfigError(f"must be at least 1, got {every}", field="every")
+    for option, number in {"every": every, "batch": batch, "tiles": tiles}.items():
+        if number < 1:
+            raise ConfigError(f"must be at least 1, got {number}", field=option)
     given = {"focal_px": focal_px, "fov_degrees": fov_degrees}
     if not POINTS.isdisjoint(formats):
         # Before any work: nothing is written for the first photo if the second can not be done.
         for one in inputs:
-            must_be_metric(trained.metric, _focal(one, (1, 1), given) is not None)
-    lines = []
-    for one in inputs:
-        try:
-            for name, image in pictures_of(one, every):
-                size = (image.shape[0], image.shape[1])
-                focal = _focal(one, size, given)
-                camera = None if focal is None else camera_of(focal, size)
-                predicted = predict_image(trained, image, camera, flip=flip, tiles=tiles)
-                written = write_prediction(predicted, image, camera, out, name, formats)
-                lines.append(_line(one.path, predicted, focal, written))
-                say(lines[-1])
-        except BadSource as error:
-            if on_bad == "error":
-                raise
-            lines.append(f"skipped: {error}")
-            say(lines[-1])
+            known = "focal" in trained.heads or focal_of(one, (1, 1), given) is not None
+            must_be_metric(trained.metric, known)
+    lines: list[str] = []
+
+    def tell(line: str) -> None:
+        lines.append(line)
+        say(line)
+
+    for found in picture_windows(inputs, batch, every, given, on_bad):
+        if isinstance(found, BadSource):
+            tell(f"skipped: {found}")
+            continue
+        images, cameras = [one.image for one in found], [one.camera for one in found]
+        predictions = predict_images(trained, images, cameras, flip=flip, tiles=tiles, batch=batch)
+        for picture, predicted in zip(found, map(_named, predictions, found), strict=True):
+            name, image, camera = picture.name, picture.image, picture.camera
+            written = write_prediction(predicted, image, camera, out, name, formats)
+            tell(_line(picture, predicted, written))
     return lines
 
 
@@ -115,7 +119,8 @@ def write_prediction(
     Args:
         predicted: the map.
         image: colours of the points of a PLY file.
-        camera: the camera of the image, needed for PLY.
+        camera: the camera of the image, for PLY and GLB; where it is not known, that of an uncropped image
+            with the focal length that the map used.
         out: folder to write to; made where it is missing.
         stem: begin of the file names, with subfolders of `out` before it.
         formats: some of `FORMATS`.
@@ -128,6 +133,8 @@ def write_prediction(
         StorageError: a file can not be written.
     """
     contents: dict[str, bytes] = {}
+    if camera is None and predicted.focal_used is not None:
+        camera = camera_of(Focal(predicted.focal_used, ESTIMATED), (image.shape[0], image.shape[1]))
     if "colour" in formats:
         contents["colour.png"] = encode_colour(predicted)
     if "png16" in formats:
@@ -148,13 +155,6 @@ def write_prediction(
     return [out / f"{stem}_{ending}" for ending in contents]
 
 
-def _focal(one: Input, size: tuple[int, int], given: Mapping[str, float | None]) -> Focal | None:
-    # The data of a video file say nothing about its lens.
-    if one.is_video and not any(given.values()):
-        return None
-    return find_focal(one.path, size, **given)
-
-
 def _check(inputs: Sequence[Input], out: Path, formats: Sequence[str]) -> None:
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
@@ -171,13 +171,20 @@ def _check(inputs: Sequence[Input], out: Path, formats: Sequence[str]) -> None:
             raise ConfigError("would be overwritten by a prediction", file=one.path, hint=hint)
 
 
-def _line(photo: Path, predicted: PredictedDepth, focal: Focal | None, written: Sequence[Path]) -> str:
+def _named(predicted: PredictedDepth, picture: Picture) -> PredictedDepth:
+    """Say where a focal length comes from that was not estimated."""
+    if picture.focal is None or not predicted.metric:
+        return predicted
+    return replace(predicted, focal_origin=picture.focal.origin)
+
+
+def _line(picture: Picture, predicted: PredictedDepth, written: Sequence[Path]) -> str:
     unit = f", {predicted.unit}" if predicted.metric else ""
-    if focal is None:
+    if predicted.metric:
+        why = f"focal length {predicted.focal_used:.1f} px {predicted.focal_origin}"
+    elif picture.focal is None:
         why = "focal length not known: --focal-px or --fov-degrees"
-    elif predicted.metric:
-        why = f"focal length {focal.pixels:.1f} px {focal.origin}"
     else:
         why = "this checkpoint has not learned metres, so the focal length was not used"
     files = ", ".join(str(path) for path in written)
-    return f"{photo}: {predicted.kind}{unit} ({why}); wrote {files}"
+    return f"{picture.path}: {predicted.kind}{unit} ({why}); wrote {files}"

@@ -1,7 +1,8 @@
 """From images of any size to maps of numbers whose kind and unit are stated."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -110,7 +111,7 @@ def predict_images(
 
     Raises:
         ConfigError: the network answers with numbers that are not finite or a focal length that no lens has,
-            or no number of tiles or images.
+            the GPU has no room, or no number of tiles or images.
     """
     import torch
 
@@ -118,7 +119,7 @@ def predict_images(
         if number < 1:
             raise ConfigError(f"must be at least 1, got {number}", field=name)
     known = list(cameras) if trained.metric else [None] * len(images)
-    with torch.inference_mode():
+    with torch.inference_mode(), _room(batch):
         maps, known = _whole(trained, images, known, flip, batch)
         if tiles > 1:
             maps = [
@@ -129,6 +130,17 @@ def predict_images(
         _named(log_depth, camera, GIVEN if given else ESTIMATED)
         for log_depth, camera, given in zip(maps, known, cameras, strict=True)
     ]
+
+
+@contextmanager
+def _room(batch: int) -> Iterator[None]:
+    import torch
+
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        hint = "lower --batch, or predict with --device cpu"
+        raise ConfigError(f"a GPU has no room for {batch} at once", field="batch", hint=hint) from error
 
 
 def _named(log_depth: "Tensor", camera: Intrinsics | None, origin: str) -> PredictedDepth:

@@ -2,6 +2,7 @@
 
 import json
 import struct
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -38,7 +39,7 @@ def encode_ply(
         points[axis] = place[:, number]
     for number, channel in enumerate(("red", "green", "blue")):
         points[channel] = image.reshape(-1, 3)[:, number]
-    return _ply_header(len(points)).encode("ascii") + points.tobytes()
+    return _ply_header(len(points), predicted.texts).encode("ascii") + points.tobytes()
 
 
 def encode_glb(
@@ -92,7 +93,7 @@ def encode_glb(
             },
             {"bufferView": 2, "componentType": GL_INT, "count": triangles.size, "type": "SCALAR"},
         ],
-        "extras": {"kind": predicted.kind, "unit": predicted.unit, "focal_used": predicted.focal_used},
+        "extras": predicted.facts,
     }
     text = json.dumps(document).encode()
     text += b" " * (-len(text) % 4)
@@ -129,10 +130,11 @@ def must_be_metric(metric: bool, focal_known: bool) -> None:
         raise ConfigError(f"this checkpoint gives {RELATIVE}", field="format", hint=hint)
 
 
-def _ply_header(count: int) -> str:
+def _ply_header(count: int, facts: Mapping[str, str]) -> str:
     types = {"f": "float", "u": "uchar"}
     names = VERTEX.names or ()
     properties = [f"property {types[VERTEX[name].kind]} {name}" for name in names]
-    comment = "comment metres, x right, y down, z forward"
-    lines = ["ply", "format binary_little_endian 1.0", comment, f"element vertex {count}", *properties]
+    comments = ["comment metres, x right, y down, z forward"]
+    comments += [f"comment depthmix:{name} {text}" for name, text in facts.items()]
+    lines = ["ply", "format binary_little_endian 1.0", *comments, f"element vertex {count}", *properties]
     return "\n".join([*lines, "end_header", ""])

@@ -8,6 +8,7 @@ from depthmix.errors import BadSource, ConfigError, StorageError
 from depthmix.predict import (
     FORMATS,
     PredictedDepth,
+    encode_colour,
     encode_exr,
     encode_ply,
     encode_png16,
@@ -16,7 +17,7 @@ from depthmix.predict import (
 )
 from depthmix.sample import Intrinsics
 from depthmix.sources.exr import read_exr
-from tests.predict.networks import is_folder_empty, trained
+from tests.predict.networks import is_folder_empty, lens, trained
 
 CAMERA = Intrinsics(50, 50, 1, 0.5)
 DEPTH = np.array([[1, 2, 3], [4, 5, 65.5]], np.float32)
@@ -39,7 +40,8 @@ def test_a_metric_png_counts_millimetres_and_says_so(tmp_path):
     pixels, facts = read_png(encode_png16(PredictedDepth(DEPTH, True, 50.0)), tmp_path)
     assert pixels.dtype == np.uint16
     assert pixels.tolist() == [[1000, 2000, 3000], [4000, 5000, 65500]]
-    assert facts == {"kind": "metric depth", "unit": "m", "scale": "0.001", "offset": "0.0"}
+    assert (facts["kind"], facts["unit"]) == ("metric depth", "m")
+    assert (facts["scale"], facts["offset"]) == ("0.001", "0.0")
 
 
 def test_metres_beyond_the_png_are_zero_and_logged(tmp_path, caplog):
@@ -100,9 +102,118 @@ def test_every_format_is_written_and_states_what_it_holds(tmp_path):
     names = ["colour.png", "depth.exr", "depth.json", "depth.npy", "depth16.png", "mesh.glb", "points.ply"]
     assert sorted(path.name for path in out.iterdir()) == [f"photo_{name}" for name in names]
     assert np.load(out / "photo_depth.npy") == pytest.approx(1.8, rel=1e-5)
-    facts = json.loads((out / "photo_depth.json").read_text())
-    assert facts == {"schema": 1, "kind": "metric depth", "unit": "m", "focal_used": 25.0}
     assert "metric depth, m (focal length 25.0 px as given); wrote " in line
+
+
+def stated_by(path):
+    """Read the facts of a written file, each format by another library or by its specification."""
+    if path.suffix == ".png":
+        with Image.open(path) as image:
+            return {name.removeprefix("depthmix:"): text for name, text in image.text.items()}
+    if path.suffix == ".json":
+        return json.loads(path.read_text())
+    if path.suffix == ".exr":
+        with pytest.importorskip("OpenEXR").File(str(path), header_only=True) as file:
+            header = dict(file.header())
+        return {name.removeprefix("depthmix:"): text for name, text in header.items()}
+    data = path.read_bytes()
+    if path.suffix == ".glb":
+        return json.loads(data[20 : 20 + int.from_bytes(data[12:16], "little")])["extras"]
+    lines = data.split(b"end_header")[0].decode().splitlines()
+    found = (line.removeprefix("comment depthmix:").split(" ", 1) for line in lines if "depthmix:" in line)
+    return dict(found)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_every_file_states_kind_unit_and_the_focal_length_that_was_used(tmp_path, known):
+    formats = FORMATS if known else ("colour", "png16", "npy", "exr")
+    predict_files(
+        trained(), [photo(tmp_path)], tmp_path / "out", formats=formats, fov_degrees=60 if known else None
+    )
+    facts = {"kind": "relative inverse depth, unknown scale and shift", "unit": "none"}
+    if known:
+        focal = 8 / np.tan(np.pi / 6)
+        origin = "from a field of view of 60 degrees"
+        facts = {
+            "kind": "metric depth",
+            "unit": "m",
+            "focal_used": pytest.approx(focal),
+            "focal_origin": origin,
+        }
+    files = [path for path in (tmp_path / "out").iterdir() if path.suffix != ".npy"]
+    assert len(files) == (6 if known else 4)
+    for path in files:
+        stated = {name: fact for name, fact in stated_by(path).items() if fact is not None}
+        if known:
+            stated["focal_used"] = float(stated["focal_used"])
+        assert {name: stated.get(name) for name in facts} == facts, path.name
+        assert known or not {"focal_used", "focal_origin"} & set(stated), path.name
+
+
+def test_the_ends_of_the_colours_are_stated(tmp_path):
+    (tmp_path / "x.png").write_bytes(encode_colour(PredictedDepth(DEPTH, True, 50.0)))
+    facts = stated_by(tmp_path / "x.png")
+    assert 1 <= float(facts["lowest"]) < float(facts["highest"]) <= 65.5
+
+
+def test_an_estimated_focal_length_is_said_and_makes_points(tmp_path):
+    model = lens(1.25)
+    [line] = predict_files(model, [photo(tmp_path)], tmp_path / "out", formats=FORMATS)
+    assert "metric depth, m (focal length 25.0 px estimated by the network); wrote" in line
+    for name in ("depth.json", "depth16.png", "points.ply", "mesh.glb"):
+        stated = stated_by(tmp_path / "out" / f"photo_{name}")
+        assert stated["focal_origin"] == "estimated by the network"
+        assert float(stated["focal_used"]) == pytest.approx(25)
+    _, body = (tmp_path / "out" / "photo_points.ply").read_bytes().split(b"end_header\n", 1)
+    first = np.frombuffer(body, "<f4, <f4, <f4, u1, u1, u1")[0].item()[:3]
+    depth = np.load(tmp_path / "out" / "photo_depth.npy")[0, 0]
+    assert first == pytest.approx((-7.5 / 25 * depth, -5.5 / 25 * depth, depth), rel=1e-5)
+    # What is given, and what the photo states, comes before an estimate.
+    [line] = predict_files(model, [photo(tmp_path)], tmp_path / "out", focal_px=30.0)
+    assert "focal length 30.0 px as given" in line
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA405] = 50
+    Image.fromarray(np.zeros((24, 36, 3), np.uint8)).save(tmp_path / "known.jpg", exif=exif)
+    [line] = predict_files(model, [tmp_path / "known.jpg"], tmp_path / "out")
+    assert "focal length 50.0 px from the EXIF data of the photo" in line
+
+
+def test_a_batch_of_photos_writes_what_one_by_one_writes_in_the_same_order(tmp_path):
+    random = np.random.default_rng(0)
+    photos = []
+    for number, size in enumerate([(48, 64), (60, 50), (48, 64), (96, 128), (48, 64)]):
+        photos.append(tmp_path / f"{number}.png")
+        Image.fromarray(random.integers(0, 256, (*size, 3), np.uint8)).save(photos[-1])
+    photos.insert(3, tmp_path / "bad.png")
+    photos[3].write_bytes(b"")
+    said = {}
+    for batch in (1, 4):
+        out = tmp_path / f"out{batch}"
+        lines = predict_files(
+            trained(), photos, out, focal_px=80.0, formats=["npy"], batch=batch, on_bad="skip"
+        )
+        said[batch] = [line.replace(str(out), "") for line in lines]
+    assert said[1] == said[4]
+    assert [line.startswith("skipped: ") for line in said[4]] == [False] * 3 + [True] + [False] * 2
+    for number in range(5):
+        one, other = (np.load(tmp_path / f"out{batch}" / f"{number}_depth.npy") for batch in (1, 4))
+        np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
+def test_what_comes_before_a_bad_photo_is_written_whatever_the_batch(tmp_path):
+    photos = [photo(tmp_path, "a.png"), photo(tmp_path, "b.png"), tmp_path / "c.png"]
+    photos[2].write_bytes(b"")
+    for batch in (1, 2, 8):
+        out = tmp_path / f"out{batch}"
+        with pytest.raises(BadSource, match=r"c\.png"):
+            predict_files(trained(), photos, out, formats=["npy"], batch=batch)
+        assert sorted(path.name for path in out.glob("*.npy")) == ["a_depth.npy", "b_depth.npy"]
+
+
+def test_no_batch_is_named_before_anything_is_written(tmp_path):
+    with pytest.raises(ConfigError, match="batch: must be at least 1, got 0"):
+        predict_files(trained(), [photo(tmp_path)], tmp_path / "out", batch=0)
+    assert is_folder_empty(tmp_path / "out")
 
 
 def test_the_line_of_a_relative_prediction_says_why(tmp_path):

@@ -12,7 +12,7 @@ from depthmix.errors import ConfigError
 from depthmix.predict import network_size, predict_image, predict_images
 from depthmix.sample import Intrinsics
 from tests.ideal import DISTANCE, Ideal, centred, wall
-from tests.predict.networks import FOCAL, same_input, trained
+from tests.predict.networks import FOCAL, lens, same_input, trained
 
 GREY = np.full((48, 64, 3), 51, np.uint8)  # 0.2: a canonical depth of 1.8 m
 
@@ -139,7 +139,7 @@ def photo_of_wall(focal, size, form, canonical=60.0, **options):
 
 @settings(max_examples=20, deadline=None)
 @given(
-    focal=st.floats(0.6, 5), size=st.tuples(st.integers(60, 300), st.integers(60, 300)), flip=st.booleans()
+    focal=st.floats(0.6, 5), size=st.tuples(st.integers(120, 240), st.integers(120, 240)), flip=st.booleans()
 )
 def test_both_forms_give_the_metres_of_a_network_that_makes_no_mistake(focal, size, flip):
     focal = focal * max(size)
@@ -165,26 +165,6 @@ def test_tiles_of_the_image_form_are_seen_at_the_training_area():
     found, sizes = photo_of_wall(200.0, (240, 320), "image", tiles=2)
     assert sizes == [(72, 96)] + [(48, 64)] * 4
     assert found.values == pytest.approx(DISTANCE, rel=0.02)
-
-
-class Lens(nn.Module):
-    """State a focal length in diagonals besides the depth of `Brightness`, wobbling from pixel to pixel."""
-
-    def __init__(self, diagonals):
-        super().__init__()
-        self.diagonals = diagonals
-        self.sizes = []
-
-    def forward(self, image):
-        """Return log canonical depth and the channel of the focal head."""
-        self.sizes.append(tuple(image.shape[-2:]))
-        depth = (1 + 4 * image.mean(1, keepdim=True)).log()
-        wobble = torch.linspace(-1, 1, image.shape[-1]).expand_as(depth)
-        return torch.cat([depth, math.log(self.diagonals) + wobble], 1)
-
-
-def lens(diagonals, **options):
-    return replace(trained(), net=Lens(diagonals), heads=("focal",), **options)
 
 
 @pytest.mark.parametrize("form", ["label", "image"])
@@ -292,3 +272,14 @@ def test_batches_change_nothing_and_keep_the_order():
 def test_no_batch_is_named():
     with pytest.raises(ConfigError, match="batch: must be at least 1, got 0"):
         predict_images(trained(), [GREY], [None], batch=0)
+
+
+def test_a_gpu_without_room_for_a_batch_is_one_clear_line():
+    class Heavy(nn.Module):
+        def forward(self, image):
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+
+    with pytest.raises(
+        ConfigError, match="batch: a GPU has no room for 4 at once; lower --batch, or predict"
+    ):
+        predict_images(replace(trained(), net=Heavy()), [GREY], [None], batch=4)

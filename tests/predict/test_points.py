@@ -43,7 +43,8 @@ def test_a_mesh_holds_every_pixel_as_a_coloured_vertex():
     position = document["accessors"][0]
     assert position["min"] == pytest.approx(points.min((0, 1)).tolist())
     assert position["max"] == pytest.approx(points.max((0, 1)).tolist())
-    assert document["extras"] == {"kind": "metric depth", "unit": "m", "focal_used": 45.0}
+    facts = {"kind": "metric depth", "unit": "m", "focal_used": 45.0, "focal_origin": None}
+    assert document["extras"] == facts
 
 
 def test_triangles_face_the_camera_and_never_bridge_a_step():
