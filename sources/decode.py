@@ -13,13 +13,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import IO, TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 from jaxtyping import Bool, Int32, Shaped, UInt8, UInt16
 
 from depthmix.errors import BadSource
-from depthmix.sources.files import DAMAGED, MAX_PIXELS, check_pixels, file_size, read_bytes, refusing
+from depthmix.sources.files import (
+    DAMAGED,
+    MAX_PIXELS,
+    TOO_LARGE,
+    check_pixels,
+    file_size,
+    read_bytes,
+    refusing,
+)
 from depthmix.sources.pfm import read_pfm, read_pfm_colour
 
 if TYPE_CHECKING:
@@ -30,6 +38,7 @@ __all__ = [
     "PHOTO_FORMATS",
     "decode_image",
     "read_bytes",
+    "read_exif",
     "read_grey8",
     "read_ids",
     "read_image",
@@ -50,6 +59,17 @@ _JPEG_SIGNATURE: Final = b"\xff\xd8\xff"
 PHOTO_FORMATS: Final = ("JPEG", "PNG", "PPM", "BMP", "WEBP", "TIFF")
 _GREY, _RGB, _PALETTE, _RGBA = 0, 2, 3, 6  # colour types of the PNG header
 _EXIF_ORIENTATION: Final = 0x0112
+_DEPTH_MAP: Final = "is this a depth map? convert a photo to 8 bits"
+_OTHERS: Final = {  # first bytes, or those behind the first four
+    b"GIF8": "GIF",
+    b"%PDF": "PDF",
+    b"8BPS": "Photoshop",
+    b"\x76\x2f\x31\x01": "OpenEXR",
+    b"ftypheic": "HEIF",
+    b"ftypheix": "HEIF",
+    b"ftypmif1": "HEIF",
+    b"ftypavif": "AVIF",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +115,19 @@ def decode_image(
             return _decode_png(data, file, max_pixels)
         if data.startswith(_JPEG_SIGNATURE):
             return _decode_jpeg(data, file, max_pixels)
-        image = _open_pillow(data, file, max_pixels)
+        image = _open_pillow(BytesIO(data), file, max_pixels)
         return _upright(np.array(image.convert("RGB")), image.getexif().get(_EXIF_ORIENTATION, 1))
+
+
+def read_exif(file: str | Path, folder: int, *, max_pixels: int = MAX_PIXELS) -> dict[int, Any]:
+    """Read what a photo states in a folder of its EXIF data; empty where it has none. No pixel is decoded.
+
+    Raises:
+        BadSource: as `read_image`, as far as the header tells.
+    """
+    file_size(file)  # refuses pipes and devices, which have no end
+    with _decoding(file), Path(file).open("rb") as stream:
+        return dict(_open_pillow(stream, file, max_pixels).getexif().get_ifd(folder))
 
 
 def read_grey8(file: str | Path, *, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, "h w"]:
@@ -259,20 +290,36 @@ def _kornia_png(data: bytes, header: _PngHeader) -> Shaped[np.ndarray, "h w c"]:
     return pixels
 
 
-def _open_pillow(data: bytes, file: str | Path, max_pixels: int) -> "Image":
-    from PIL import Image
+def _open_pillow(stream: IO[bytes], file: str | Path, max_pixels: int) -> "Image":
+    from PIL import Image, UnidentifiedImageError
 
-    image = Image.open(BytesIO(data), formats=PHOTO_FORMATS)
+    try:
+        image = Image.open(stream, formats=PHOTO_FORMATS)
+    except UnidentifiedImageError as error:
+        stream.seek(0)
+        raise _unknown(stream.read(16), file) from error
+    except Image.DecompressionBombError as error:  # which does not say the size in words of ours
+        raise BadSource(f"more than {max_pixels} pixels", file=file, hint=TOO_LARGE) from error
     check_pixels(*image.size, file, max_pixels)
     if image.mode.startswith(("I", "F")):
-        raise BadSource(f"must be a photo, got pixels of mode {image.mode}", file=file)
+        raise BadSource(f"must be a photo, got pixels of mode {image.mode}", file=file, hint=_DEPTH_MAP)
     return image
+
+
+def _unknown(start: bytes, file: str | Path) -> BadSource:
+    """Say of a file that no decoder knows what it is, as far as its first bytes tell."""
+    if not start:
+        return BadSource("is empty", file=file, hint=DAMAGED)
+    found = next((name for mark, name in _OTHERS.items() if mark in (start[: len(mark)], start[4:12])), None)
+    if found is None:
+        return BadSource(f"is no image, it starts with {start!r}", file=file, hint=DAMAGED)
+    return BadSource(f"is {found}, which is not read here", file=file, hint="convert it to PNG or JPEG")
 
 
 def _decode_png(data: bytes, file: str | Path, max_pixels: int) -> UInt8[np.ndarray, "h w 3"]:
     header = _png_header(data, file, max_pixels)
     if (header.bits, header.colour) == (16, _GREY):
-        raise BadSource("must be a photo, got a 16-bit grey PNG", file=file, hint="is this a depth map?")
+        raise BadSource("must be a photo, got a 16-bit grey PNG", file=file, hint=_DEPTH_MAP)
     if header.bits == 8 and header.colour in (_GREY, _RGB) and b"eXIf" not in data:
         pixels = _kornia_png(data, header)
         return np.repeat(pixels, 3, axis=2) if header.colour == _GREY else pixels
@@ -283,14 +330,14 @@ def _decode_png(data: bytes, file: str | Path, max_pixels: int) -> UInt8[np.ndar
 
 def _verified_pillow_png(data: bytes, file: str | Path, max_pixels: int) -> "Image":
     # Pillow checks the sums of all chunks only when asked, and an image that was verified cannot be used.
-    _open_pillow(data, file, max_pixels).verify()
-    return _open_pillow(data, file, max_pixels)
+    _open_pillow(BytesIO(data), file, max_pixels).verify()
+    return _open_pillow(BytesIO(data), file, max_pixels)
 
 
 def _decode_jpeg(data: bytes, file: str | Path, max_pixels: int) -> UInt8[np.ndarray, "h w 3"]:
     from kornia_rs.io import decode_image_jpegturbo
 
-    image = _open_pillow(data, file, max_pixels)
+    image = _open_pillow(BytesIO(data), file, max_pixels)
     if image.mode in ("RGB", "L"):
         pixels = decode_image_jpegturbo(data, "rgb")
     else:

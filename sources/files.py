@@ -7,10 +7,11 @@ from typing import Final
 
 from depthmix.errors import BadSource, DepthmixError
 
-__all__ = ["DAMAGED", "MAX_PIXELS", "check_pixels", "file_size", "read_bytes", "refusing"]
+__all__ = ["DAMAGED", "MAX_PIXELS", "TOO_LARGE", "check_pixels", "file_size", "read_bytes", "refusing"]
 
 MAX_PIXELS: Final = 64_000_000
 DAMAGED: Final = "the file is damaged or not of this format: fetch it again"
+TOO_LARGE: Final = "raise max_pixels if the image is meant to be that large, or make it smaller"
 
 
 @contextmanager
@@ -29,7 +30,8 @@ def refusing(file: str | Path, hint: str = DAMAGED) -> Iterator[None]:
         raise
     except BaseException as error:
         reason = " ".join(str(error).split())[:200] or "no reason given"
-        raise BadSource(f"cannot be read: {type(error).__name__}: {reason}", file=file, hint=hint) from error
+        kind = "" if type(error) is Exception else f"{type(error).__name__}: "  # which says nothing
+        raise BadSource(f"cannot be read: {kind}{reason}", file=file, hint=hint) from error
 
 
 def read_bytes(file: str | Path, *, max_bytes: int = 8 * MAX_PIXELS) -> bytes:
@@ -69,5 +71,4 @@ def check_pixels(width: int, height: int, file: str | Path, max_pixels: int) -> 
     if width < 1 or height < 1:  # a header may state negative numbers, too
         raise BadSource(f"{width} x {height} pixels: empty", file=file)
     if width * height > max_pixels:
-        hint = "raise max_pixels if the image is meant to be that large"
-        raise BadSource(f"{width} x {height} pixels, more than {max_pixels}", file=file, hint=hint)
+        raise BadSource(f"{width} x {height} pixels, more than {max_pixels}", file=file, hint=TOO_LARGE)

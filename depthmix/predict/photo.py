@@ -7,8 +7,7 @@ from typing import Final
 
 from depthmix.errors import ConfigError
 from depthmix.sample import Intrinsics
-from depthmix.sources.decode import PHOTO_FORMATS
-from depthmix.sources.files import file_size, refusing
+from depthmix.sources.decode import read_exif
 
 __all__ = ["Focal", "camera_of", "exif_focal", "find_focal", "focal_of_fov"]
 
@@ -85,11 +84,7 @@ def exif_focal(photo: Path, size: tuple[int, int]) -> float | None:
     Raises:
         BadSource: the file can not be opened as an image.
     """
-    from PIL import Image
-
-    file_size(photo)  # refuses pipes and devices, which have no end
-    with refusing(photo), Image.open(photo, formats=PHOTO_FORMATS) as image:
-        stated = image.getexif().get_ifd(EXIF_FOLDER).get(FOCAL_IN_35MM)
+    stated = read_exif(photo, EXIF_FOLDER).get(FOCAL_IN_35MM)
     if not isinstance(stated, int | float) or not 0 < stated < math.inf:
         return None
     return stated / FILM_DIAGONAL_MM * math.hypot(*size)

@@ -16,7 +16,7 @@ from depthmix.sample import Intrinsics
 __all__ = ["encode_glb", "encode_ply", "must_be_metric"]
 
 STEP: Final = 0.05  # in depth, relative, that no surface of a mesh bridges
-GL_FLOAT, GL_BYTE, GL_INT = 5126, 5121, 5125  # float32, uint8 and uint32 in the words of OpenGL
+GL_FLOAT, GL_BYTE, GL_INT, GL_POINTS = 5126, 5121, 5125, 0  # float32, uint8, uint32 and points in OpenGL
 VERTEX: Final = np.dtype(
     [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("red", "u1"), ("green", "u1"), ("blue", "u1")]
 )
@@ -61,7 +61,9 @@ def encode_glb(
     colours = np.full((len(points), 4), 255, np.uint8)
     colours[:, :3] = image.reshape(-1, 3)
     triangles = _triangles(predicted.values)
-    parts = [points.astype("<f4"), colours, triangles.astype("<u4")]
+    # The format knows no empty list: where no two pixels join, the vertices are shown as points.
+    shape = {"indices": 2} if triangles.size else {"mode": GL_POINTS}
+    parts = [points.astype("<f4"), colours, *([triangles.astype("<u4")] if triangles.size else [])]
     starts = np.cumsum([0, *(part.nbytes for part in parts)]).tolist()
     low, high = points.min(0).tolist(), points.max(0).tolist()
     document = {
@@ -69,7 +71,7 @@ def encode_glb(
         "scene": 0,
         "scenes": [{"nodes": [0]}],
         "nodes": [{"mesh": 0}],
-        "meshes": [{"primitives": [{"attributes": {"POSITION": 0, "COLOR_0": 1}, "indices": 2}]}],
+        "meshes": [{"primitives": [{"attributes": {"POSITION": 0, "COLOR_0": 1}, **shape}]}],
         "buffers": [{"byteLength": starts[-1]}],
         "bufferViews": [
             {"buffer": 0, "byteOffset": start, "byteLength": part.nbytes}
@@ -92,7 +94,7 @@ def encode_glb(
                 "type": "VEC4",
             },
             {"bufferView": 2, "componentType": GL_INT, "count": triangles.size, "type": "SCALAR"},
-        ],
+        ][: len(parts)],
         "extras": predicted.facts,
     }
     text = json.dumps(document).encode()

@@ -57,7 +57,7 @@ def test_an_impossible_field_of_view_is_refused(degrees):
 
 def test_a_file_that_is_no_image_is_named(tmp_path):
     (tmp_path / "photo.jpg").write_bytes(b"nothing")
-    with pytest.raises(BadSource, match=r"photo\.jpg: cannot be read"):
+    with pytest.raises(BadSource, match=r"photo\.jpg: is no image, it starts with b'nothing'"):
         exif_focal(tmp_path / "photo.jpg", (1, 1))
 
 
