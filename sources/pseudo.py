@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
-from depthmix.errors import BadSource
-from depthmix.sample import LabelKind, Quality, Sample
+from depthmix.errors import BadSample, BadSource
+from depthmix.sample import Intrinsics, LabelKind, Quality, Sample
 from depthmix.sources.base import Family, SourceCard
 from depthmix.sources.folder import FolderSource, Tier
 from depthmix.sources.label_codes import Meaning
@@ -41,7 +41,8 @@ class PseudoLabelSource(FolderSource):
         confidence: pattern of confidence maps: 8- or 16-bit PNG, whose largest value means 1, or NPY.
         min_confidence: less sure pixels are not valid.
         sky: pattern of masks that are not 0 where there is sky.
-        camera: as in `FolderSource`.
+        camera: as in `FolderSource`; if neither it nor `intrinsics` is given, "as stated" takes the focal
+            length that the prediction used, with the principal point in the middle.
         intrinsics: as in `FolderSource`.
         licence: terms of photos and teacher.
 
@@ -120,12 +121,22 @@ class PseudoLabelSource(FolderSource):
             BadSource: as `FolderSource.read`, or predictions of one folder mean different things.
             BadSample: as `FolderSource.read`.
         """
-        if self.as_stated:
-            statement = self.files(key)[-2]
-            if _stated(statement) != self.code.means:
-                reason = f"says {_stated(statement)}, the first prediction says {self.code.means}"
-                raise BadSource(reason, file=statement, hint="keep predictions of different kinds apart")
-        return super().read(key)
+        sample = super().read(key)
+        if not self.as_stated:
+            return sample
+        statement = self.files(key)[-2]
+        means, focal = _stated(statement)
+        if means != self.code.means:
+            reason = f"says {means}, the first prediction says {self.code.means}"
+            raise BadSource(reason, file=statement, hint="keep predictions of different kinds apart")
+        if focal is None or sample.intrinsics is not None:
+            return sample
+        height, width = sample.size
+        try:
+            camera = Intrinsics(focal, focal, (width - 1) / 2, (height - 1) / 2)
+        except BadSample as error:
+            raise BadSource(error.reason, file=statement, field="focal_used") from error
+        return sample.replaced(intrinsics=camera)
 
 
 def _stated_by_first(root: Path, images: str, labels: str) -> Meaning:
@@ -136,17 +147,22 @@ def _stated_by_first(root: Path, images: str, labels: str) -> Meaning:
     pattern = Pattern(labels, "labels")
     if pattern.count != len(wild):
         return "depth"  # the base refuses this, too
-    return _stated(_statement(root / pattern.filled(wild)))
+    return _stated(_statement(root / pattern.filled(wild)))[0]
 
 
 def _statement(prediction: Path) -> Path:
     return prediction.with_suffix(".json")
 
 
-def _stated(file: Path) -> Meaning:
+def _stated(file: Path) -> tuple[Meaning, float | None]:
+    """Return what the numbers of a prediction mean, and the focal length in pixels that it used."""
     content: Any = read_json(file, max_bytes=100_000)
-    kind = content.get("kind") if isinstance(content, dict) else None
+    kind, focal = (
+        content.get(name) if isinstance(content, dict) else None for name in ("kind", "focal_used")
+    )
     if not isinstance(kind, str) or kind not in _KINDS:
         hint = "say what the numbers are with `means`"
         raise BadSource(f"must say {' or '.join(_KINDS)}, got {kind!r}", file=file, field="kind", hint=hint)
-    return _KINDS[kind]
+    if focal is not None and type(focal) not in (int, float):
+        raise BadSource(f"must be a number of pixels, got {focal!r}", file=file, field="focal_used")
+    return _KINDS[kind], None if focal is None else float(focal)

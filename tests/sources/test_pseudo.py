@@ -9,7 +9,7 @@ import pytest
 from depthmix.errors import BadSource
 from depthmix.predict import PredictedDepth, write_prediction
 from depthmix.predict.infer import RELATIVE
-from depthmix.sample import LabelKind, Quality
+from depthmix.sample import Intrinsics, LabelKind, Quality
 from depthmix.sources.base import Source
 from depthmix.sources.pseudo import PseudoLabelSource
 from depthmix.testing import SourceContract, Truth, known_view
@@ -25,7 +25,9 @@ def write(root: Path, *, metric: bool = True) -> dict[str, Truth]:
         values = (view.depth if metric else 1 / view.depth).astype(np.float32)
         predicted = PredictedDepth(values, metric, 50.0 if metric else None)
         write_prediction(predicted, view.image, None, root / "predictions", f"{number}", ("npy",))
-        truths[str(number)] = Truth(values, None)
+        height, width = values.shape
+        camera = Intrinsics(50.0, 50.0, (width - 1) / 2, (height - 1) / 2) if metric else None
+        truths[str(number)] = Truth(values, camera)
     return truths
 
 
@@ -53,6 +55,35 @@ def test_what_a_prediction_means_is_read_beside_it(tmp_path: Path, metric: bool,
     assert (source.card.quality, source.card.citation) == (Quality.LOW, "predictions of TeacherNet")
     for sample in source:
         np.testing.assert_allclose(sample.target, truths[sample.key].target)
+
+
+def test_the_camera_is_the_one_that_the_prediction_used(tmp_path: Path):
+    write(tmp_path)
+    options = {"teacher": "TeacherNet", "images": "images/*.png"}
+    height, width = known_view(0).size
+    found = PseudoLabelSource(tmp_path, **options).read("0").intrinsics
+    assert found == Intrinsics(50.0, 50.0, (width - 1) / 2, (height - 1) / 2)
+    given = (60.0, 61.0, 20.0, 21.0)
+    assert PseudoLabelSource(tmp_path, **options, intrinsics=given).read("0").intrinsics == Intrinsics(*given)
+
+
+def test_relative_predictions_have_no_camera(tmp_path: Path):
+    write(tmp_path, metric=False)
+    source = PseudoLabelSource(tmp_path, teacher="TeacherNet", images="images/*.png")
+    assert source.read("0").intrinsics is None
+
+
+@pytest.mark.parametrize("focal", ["0", "-3", "1e999", "1e200", '"50"', "[]", "true"])
+def test_a_focal_length_that_is_none_is_named(tmp_path: Path, focal: str):
+    write(tmp_path)
+    source = PseudoLabelSource(tmp_path, teacher="TeacherNet", images="images/*.png")
+    text = f'{{"kind": "metric depth", "focal_used": {focal}}}'
+    (tmp_path / "predictions/1_depth.json").write_text(text)
+    with pytest.raises(
+        BadSource,
+        match=r"1_depth\.json: focal_used: must be (a number|finite and positive)|focal_used: is no number",
+    ):
+        source.read("1")
 
 
 def test_predictions_of_two_kinds_in_one_folder_are_noticed(tmp_path: Path):
