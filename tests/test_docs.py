@@ -12,6 +12,7 @@ import yaml
 import depthmix.losses
 from depthmix.cli.check import config_problems
 from depthmix.cli.main import COMMANDS, TRAINING, _parser
+from depthmix.predict.files import ENDINGS
 from depthmix.sources.registry import available
 
 ROOT = Path(__file__).parents[1]
@@ -20,6 +21,7 @@ PAGES = [
     ROOT / "CONTRIBUTING.md",
     ROOT / "docs" / "concepts.md",
     ROOT / "docs" / "losses.md",
+    ROOT / "docs" / "predict.md",
     ROOT / "docs" / "promises.md",
 ]
 PAGES += [ROOT / "sources" / "README.md", ROOT / "losses" / "README.md"]
@@ -136,6 +138,12 @@ def test_the_table_of_losses_states_what_they_accept_and_need():
         assert told == {kind.name for kind in loss.accepts}
         assert set(needs.replace(",", " ").split()) == set(loss.needs)
         assert float(floors) > 0
+
+
+def test_the_page_on_predictions_lists_the_formats_and_the_files_of_each():
+    rows = re.findall(r"^\| `(\w+)` \| (`.*?`) \|", TEXTS[ROOT / "docs" / "predict.md"], re.MULTILINE)
+    told = {name: tuple(re.findall(r"`_([\w.]+)`", files)) for name, files in rows}
+    assert told == ENDINGS
 
 
 def test_the_top_level_folders_are_described():
