@@ -351,6 +351,14 @@ def test_data_prepared_anew_are_noticed(root: Path) -> None:
         mixed(root).train_dataloader().load_state_dict(state)
 
 
+def test_a_training_from_before_the_image_form_goes_on_and_one_in_another_form_does_not(root: Path) -> None:
+    state = mixed(root).train_dataloader().state_dict()
+    assert "canonical_focal" not in state["identity"]["augment"]
+    resized = AugmentOptions(height=12, width=16, canonical_focal=20.0)
+    with pytest.raises(ConfigError, match=r"augment\.canonical_focal"):
+        mixed(root, augment=resized).train_dataloader().load_state_dict(state)
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_damaged_sample_is_named_whoever_reads_it(root: Path, tmp_path: Path, workers: int) -> None:
     write_set(tmp_path / "web", "web", [(18, 24)] * 3)

@@ -50,6 +50,12 @@ def checked(tmp_path: Path, capsys: pytest.CaptureFixture[str], values: dict, *m
 MISTAKES = [
     ("data.batch_size", 0, "batch_size: 0", "data.batch_size: must be at least 1, got 0"),
     ("data.augment.height", 0, "height: 0", "data.augment.height: must be a positive number of pixels"),
+    (
+        "data.augment",
+        {"canonical_focal": 7.0},
+        "canonical_focal: 7.0",
+        "data.augment.canonical_focal: must be that of the model, 100, got 7; give `model.focal_canonical`",
+    ),
     ("data.sources.web.weight", -3.0, "weight: -3.0", "data.sources.web.weight: must be positive and finite"),
     ("data.test_sources", {"x": "gone"}, "x: gone", "data.test_sources.x"),
     ("data.val_sources", {"x": "gone"}, "x: gone", "data.val_sources.x"),

@@ -56,6 +56,16 @@ def test_triangles_face_the_camera_and_never_bridge_a_step():
         assert np.cross(b - a, c - a) @ a < 0
 
 
+@pytest.mark.parametrize("depth", [np.ones((1, 1), np.float32), np.array([[1, 2], [4, 8]], np.float32)])
+def test_pixels_that_nothing_joins_are_points_since_a_list_may_not_be_empty(depth):
+    colours = np.zeros((*depth.shape, 3), np.uint8)
+    document, blobs = parts(encode_glb(PredictedDepth(depth, True, 45.0), colours, CAMERA))
+    ((primitive,),) = (mesh["primitives"] for mesh in document["meshes"])
+    assert primitive == {"attributes": {"POSITION": 0, "COLOR_0": 1}, "mode": 0}
+    assert [one["count"] for one in document["accessors"]] == [depth.size] * 2
+    assert [len(blob) for blob in blobs] == [12 * depth.size, 4 * depth.size]
+
+
 def test_open3d_reads_the_mesh(tmp_path):
     open3d = pytest.importorskip("open3d")
     (tmp_path / "x.glb").write_bytes(encode_glb(PredictedDepth(DEPTH, True, 45.0), COLOURS, CAMERA))
