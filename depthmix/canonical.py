@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 from depthmix.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from jaxtyping import Bool, Float
     from torch import Tensor
@@ -109,11 +109,12 @@ def checked_form(value: object) -> Form:
     raise ValueError(f"`form` must be one of {', '.join(get_args(Form))}, got {value!r}")
 
 
-def form_of(augment: object, focal_canonical: float) -> Form:
+def form_of(augment: object, focal_canonical: float, heads: "Sequence[str]" = ()) -> Form:
     """Return the form in which augmentation options show images to a model of this canonical focal length.
 
     Raises:
-        ConfigError: images are resized to another focal length.
+        ConfigError: images are resized to another focal length, or the model has a focal head, which could
+            learn but one number from them.
     """
     focal = getattr(augment, "canonical_focal", None)
     if focal is None:
@@ -121,5 +122,9 @@ def form_of(augment: object, focal_canonical: float) -> Form:
     if focal != focal_canonical:
         reason = f"must be that of the model, {focal_canonical:g}, got {focal:g}"
         hint = "give `model.focal_canonical` the same number"
+        raise ConfigError(reason, field="data.augment.canonical_focal", hint=hint)
+    if "focal" in heads:
+        reason = "brings all images to one focal length, so the head 'focal' has nothing to learn"
+        hint = "leave the head out, or leave this out to train in the label form"
         raise ConfigError(reason, field="data.augment.canonical_focal", hint=hint)
     return "image"

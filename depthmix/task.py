@@ -134,7 +134,7 @@ class DepthTask(LightningModule):
             raise ConfigError(reason, field="trainer.precision", hint=hint)
         if self._compiles and stage == "fit":
             compile_in_place(self.net)
-        self.form = form_of(getattr(data, "augment", None), self.focal_canonical)
+        self.form = form_of(getattr(data, "augment", None), self.focal_canonical, self.heads)
         if stage == "fit":
             self.cards: dict[str, SourceCard] = {name: data.cards[name] for name in data.source_names}
             check_terms(self.terms, self.cards)

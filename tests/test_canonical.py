@@ -44,7 +44,7 @@ def predicted(model: Ideal, sample: Sample) -> Prediction:
     return Prediction(model(batch.image_float), batch.intrinsics, CANONICAL)
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(focal=st.floats(150, 900), index=st.integers(0, 9))
 def test_an_ideal_network_is_right_in_both_forms_on_any_camera_and_window(focal: float, index: int):
     whole = wall_sample(focal, SIZE)
@@ -56,7 +56,7 @@ def test_an_ideal_network_is_right_in_both_forms_on_any_camera_and_window(focal:
         assert LogL1Loss()(found, collate([varied], [0])).item() < 0.03
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(
     focal=st.floats(CANONICAL * 0.8, 4 * CANONICAL * 0.8),  # what windows of 4/5 to 16/5 of the size show
     size=st.tuples(st.integers(48, 80), st.integers(64, 120)),
@@ -179,6 +179,11 @@ def test_images_at_another_focal_length_than_the_model_s_are_refused(tmp_path: P
         ConfigError, match=r"canonical_focal: must be that of the model, 50, got 60; give `model\.focal"
     ):
         trainer(tmp_path).fit(image_task(), ResizedData(60.0))
+    with pytest.raises(
+        ConfigError, match=r"so the head 'focal' has nothing to learn; leave the head out, or"
+    ):
+        form_of(IMAGE, CANONICAL, ["sky", "focal"])
+    assert form_of(LABEL, 50.0, ["focal"]) == "label"
     assert form_of(LABEL, 50.0) == form_of(None, 50.0) == checked_form("label") == "label"
     assert form_of(IMAGE, CANONICAL) == "image"
 

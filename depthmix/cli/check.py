@@ -191,7 +191,7 @@ def _network_problems(
         return [Problem(*document.place("model", "net"), "model.net", str(error))]
     try:
         task = DepthTask(net, **(options | {"terms": terms}))
-        form_of(arguments.get("augment"), task.focal_canonical)
+        form_of(arguments.get("augment"), task.focal_canonical, task.heads)
     except DepthmixError as error:
         return [_placed(document, error)]
     return []

@@ -175,11 +175,6 @@ def _whole(
         # The look saw through the canonical camera; all else would have come out the same.
         scale = math.sqrt(math.prod(sizes[number]) / math.prod(images[number].shape[:2]))
         maps[number] = maps[number] + math.log(_focal(camera) * scale / trained.focal_canonical)
-    if trained.form == "image":
-        some, lenses = [images[number] for number in blind], [known[number] for number in blind]
-        again, _ = _whole(trained, some, lenses, flip, batch)
-        for number, log_depth in zip(blind, again, strict=True):
-            maps[number] = log_depth
     return maps, known
 
 
