@@ -8,12 +8,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
 from lightning.pytorch.callbacks import Callback
+from PIL import Image
 
 from depthmix.cli import main
+from depthmix.predict import predict_files
 from depthmix.store import ShardSet
 from depthmix.trained import load_trained, read_checkpoint
 from tests.cli.test_check import config, put, sets
@@ -235,3 +238,53 @@ def test_without_checkpoints_the_exit_code_still_tells(run):
     callback = {"class_path": "tests.small_run.Signal", "init_args": {"step": 2, "number": 15}}
     more = [f"--trainer.callbacks+={json.dumps(callback)}", "--trainer.enable_checkpointing", "false"]
     assert in_child(lambda: again(run, *more)) == 143
+
+
+def photo(folder: Path) -> Path:
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    Image.fromarray(pixels).save(folder / "photo.png")
+    return folder / "photo.png"
+
+
+def test_a_training_in_the_image_form_is_remembered_by_its_checkpoint_and_heeded(tmp_path, sets, capsys):
+    values = small(tmp_path, sets)
+    values["model"]["focal_canonical"] = 40.0
+    values["data"] |= {
+        "steps_per_epoch": 2,
+        "batch_size": 2,
+        "workers": 0,
+        "val_sources": {"stereo": "stereo"},
+    }
+    values["data"]["augment"] = {"height": 32, "width": 32, "canonical_focal": 40.0}
+    file = write(tmp_path, values)
+    assert main(["check", file]) == 0
+    assert main(["fit", "--config", file]) == 0
+    trained = load_trained(tmp_path / "run" / "last.ckpt")
+    assert (trained.form, trained.focal_canonical) == ("image", 40.0)
+    seen: list[tuple[int, ...]] = []
+    trained.net.register_forward_hook(lambda net, given, out: seen.append(tuple(given[0].shape[-2:])))
+    predict_files(trained, [photo(tmp_path)], tmp_path / "out", focal_px=60.0)
+    assert seen == [(40, 53)]  # not the 32 x 32 of the training, but the photo at its focal length
+
+
+def test_a_training_with_a_focal_head_ends_in_a_network_that_estimates(tmp_path, sets, capsys):
+    values = small(tmp_path, sets)
+    values["model"] |= {"heads": ["focal"]}
+    values["model"]["terms"]["focal"] = {"loss": "FocalLoss"}
+    values["model"]["net"]["init_args"]["outputs"] = 2
+    values["data"] |= {"steps_per_epoch": 2, "batch_size": 2, "workers": 0}
+    values["data"]["augment"] = {"height": 32, "width": 32}
+    file = write(tmp_path, values)
+    assert main(["check", file]) == 0
+    assert main(["fit", "--config", file]) == 0
+    capsys.readouterr()
+    arguments = [
+        "--ckpt",
+        str(tmp_path / "run" / "last.ckpt"),
+        "--out",
+        str(tmp_path / "out"),
+        "--format",
+        "ply",
+    ]
+    assert main(["predict", str(photo(tmp_path)), *arguments]) == 0
+    assert "px estimated by the network); wrote" in capsys.readouterr().out
