@@ -38,7 +38,7 @@ from depthmix.losses.regions import RegionNormalisedLoss, region_normalised
 from depthmix.losses.scale import ScaleLoss, scale_error
 from depthmix.losses.sky import SkyBehindLoss, SkyLoss, sky_behind, sky_cross_entropy
 from depthmix.losses.ssi import ScaleShiftInvariantLoss, ssi_trimmed
-from depthmix.losses.trim import keep_smallest
+from depthmix.losses.trim import keep_smallest, keep_smallest_blocks
 from depthmix.losses.uncertainty import ErrorForecastLoss, UncertainDepthLoss, error_forecast, uncertain_l1
 from depthmix.losses.virtual_normal import VirtualNormalLoss, virtual_normal
 
@@ -97,6 +97,7 @@ __all__ = [
     "image_edges",
     "inverse_depth_l1",
     "keep_smallest",
+    "keep_smallest_blocks",
     "label_relations",
     "laplace_noise",
     "laplacian_error",

@@ -9,7 +9,7 @@ from torch import Tensor
 from depthmix.alignment import has_contrast, normalised_difference
 from depthmix.batch import Batch
 from depthmix.losses.base import DepthLoss, check_maps
-from depthmix.losses.trim import keep_smallest
+from depthmix.losses.trim import keep_smallest_blocks
 from depthmix.masked import count_valid
 from depthmix.prediction import Prediction
 from depthmix.sample import DEPTH_KINDS, LabelKind
@@ -22,6 +22,7 @@ def ssi_trimmed(
     target: Float[Tensor, "b 1 h w"],
     valid: Bool[Tensor, "b 1 h w"],
     trim: float = 0.2,
+    block: int = 1,
 ) -> Float[Tensor, " b"]:
     """Sum the smallest residuals of the two normalised maps over twice the number of valid pixels, per row.
 
@@ -34,6 +35,7 @@ def ssi_trimmed(
         valid: where `target` may be read.
         trim: part of the residuals, the largest of each row, that is left out; 0 gives the untrimmed
             mean absolute error.
+        block: side in pixels of the blocks that are left out as a whole; 1 leaves single pixels out.
 
     Convention: 0 on a row whose label is constant: it has no scale to normalise by, and a tiny fixed floor
     (1e-8 in several public codes) would compare noise. The floor is relative (`CONTRAST_FLOOR`), so it
@@ -43,12 +45,15 @@ def ssi_trimmed(
         ValueError: shapes, types or devices do not fit each other.
 
     Reference: Ranftl et al., MiDaS (arXiv 1907.01341), L_ssitrim, equations 5 and 7. The authors' gist takes
-    the median over zero-filled invalid pixels and trims over the whole batch; here both are per image.
+    the median over zero-filled invalid pixels and trims over the whole batch; here both are per image. With
+    `trim=0` it is half of the affine-invariant loss on pseudo labels of Yang et al., Depth Anything (arXiv
+    2401.10891), and blocks leave out what their second version (2406.09414) does; see
+    `keep_smallest_blocks`.
     """
     check_maps(prediction=prediction, target=target, valid=valid)
     difference, contrast = normalised_difference(prediction, target, valid)
     residual = difference.abs()
-    total = (residual * keep_smallest(residual, valid, trim)).flatten(1).sum(1)
+    total = (residual * keep_smallest_blocks(residual, valid, trim, block)).flatten(1).sum(1)
     value = total / (2 * count_valid(valid).clamp_min(1))
     return torch.where(contrast, value, 0)
 
@@ -56,21 +61,26 @@ def ssi_trimmed(
 class ScaleShiftInvariantLoss(DepthLoss):
     """Compare predicted and labelled inverse depth up to scale and shift; see `ssi_trimmed`.
 
+    For the labels of a teacher, `trim=0.1, block=8` or so: what it got wrong is wrong by regions.
+
     Raises:
-        ValueError: `trim` lies outside [0, 1).
+        ValueError: `trim` lies outside [0, 1), or `block` is smaller than 1.
     """
 
     accepts: ClassVar[frozenset[LabelKind]] = DEPTH_KINDS | {LabelKind.AFFINE_DISPARITY}
 
-    def __init__(self, trim: float = 0.2) -> None:
+    def __init__(self, trim: float = 0.2, block: int = 1) -> None:
         super().__init__()
         if not 0 <= trim < 1:
             raise ValueError(f"`trim` must be in [0, 1), got {trim}")
-        self.trim = trim
+        if block < 1:
+            raise ValueError(f"`block` must be at least 1, got {block}")
+        self.trim, self.block = trim, block
 
     def forward(self, prediction: Prediction, batch: Batch, *, step: int = 0) -> Float[Tensor, " b"]:
         """Return `ssi_trimmed` of the inverse depths."""
-        return ssi_trimmed(prediction.inverse_depth, batch.inverse_depth, self.usable(batch), self.trim)
+        maps = prediction.inverse_depth, batch.inverse_depth, self.usable(batch)
+        return ssi_trimmed(*maps, self.trim, self.block)
 
     def supervised(self, batch: Batch) -> Bool[Tensor, " b"]:
         """Tell which rows have a label that is not constant."""

@@ -31,6 +31,30 @@ class TestScaleShiftInvariantLoss(LossContract):
         return lambda x: ssi_trimmed(x, t, valid), p
 
 
+class TestScaleShiftInvariantLossInBlocks(LossContract):
+    side = 5  # divides neither height nor width
+
+    def make(self):
+        return ScaleShiftInvariantLoss(trim=0.1, block=self.side)
+
+    def reference(self, row: Row):
+        p, g = np.zeros_like(row.y), np.zeros_like(row.y)
+        p[row.valid] = normalised(row.inverse_prediction[row.valid])
+        g[row.valid] = normalised(row.inverse_target[row.valid])
+        blocks: dict[tuple[int, int], list[float]] = {}
+        for v, u in zip(*np.nonzero(row.valid), strict=True):
+            blocks.setdefault((v // self.side, u // self.side), []).append(abs(p[v, u] - g[v, u]))
+        ordered = sorted(blocks.values(), key=np.mean)
+        kept = ordered[: len(ordered) - int(0.1 * len(ordered))]
+        return sum(map(sum, kept)) / (2 * row.valid.sum())
+
+    def plain(self):
+        g = torch.Generator().manual_seed(0)
+        p, t = torch.rand(2, 2, 1, 5, 6, generator=g, dtype=torch.float64)
+        valid = torch.rand(2, 1, 5, 6, generator=g) > 0.3
+        return lambda x: ssi_trimmed(x, t, valid, 0.3, 2), p
+
+
 def pair(seed=0, size=(1, 1, 24, 24)):
     g = torch.Generator().manual_seed(seed)
     return torch.randn(*size, generator=g), torch.ones(size, dtype=torch.bool)
@@ -91,6 +115,11 @@ def test_a_prediction_flatter_than_the_floor_is_pulled_towards_the_shape_of_the_
     p = torch.full_like(g, 3.0).requires_grad_()
     ssi_trimmed(p, g, valid).sum().backward()
     assert (p.grad * (g - g.median())).sum() < 0
+
+
+def test_blocks_out_of_range_are_refused():
+    with pytest.raises(ValueError, match="`block` must be at least 1, got 0"):
+        ScaleShiftInvariantLoss(block=0)
 
 
 def test_trim_out_of_range_is_refused():
