@@ -10,6 +10,7 @@ from torch import Tensor
 
 from depthmix.batch import Batch
 from depthmix.device_change import Turn, add_noise, blur, grey_level, recolour, turned
+from depthmix.device_cut import cut, window
 from depthmix.errors import ConfigError
 
 __all__ = ["OFF", "DeviceAugment", "DeviceAugmentOptions"]
@@ -31,6 +32,9 @@ class DeviceAugmentOptions:
         noise: standard deviation of noise, up to this (of 1).
         scale: largest magnification of a window of the image; labels and camera follow.
         rotation: the camera rolls by up to so many degrees, either way; labels and camera follow.
+        cutmix: probability that a window of the image, or all but a window, shows the next image of the same
+            source in the batch; labels stay where the row's own image does, see `device_cut`. It is the one
+            variation for which it matters how a batch is spread over processes.
 
     Raises:
         ConfigError: an option is out of its range.
@@ -45,6 +49,7 @@ class DeviceAugmentOptions:
     noise: float = 0.0
     scale: float = 1.0
     rotation: float = 0.0
+    cutmix: float = 0.0
 
     def __post_init__(self) -> None:
         for option in fields(self):
@@ -62,6 +67,9 @@ NAMES = tuple(option.name for option in fields(OFF))
 class DeviceAugment:
     """Vary a batch; what happens to a row depends on its draw and its source alone.
 
+    Only what is pasted into a row is up to its neighbours, and those are up to the plan of the mixture: so it
+    is the same with any number of workers, and after resuming.
+
     Args:
         options: of each source, in the order of `Batch.source`.
     """
@@ -73,10 +81,11 @@ class DeviceAugment:
         self._turns = most["scale"] > 1 or most["rotation"] > 0
         self._colours = any(most[name] for name in ("brightness", "contrast", "saturation", "hue", "gamma"))
         self._radius, self._noisy = math.ceil(2 * most["blur"]), most["noise"] > 0
+        self._cuts = most["cutmix"] > 0
 
     def __call__(self, batch: Batch) -> Batch:
         """Return the varied batch, with float images."""
-        if not (self._turns or self._colours or self._radius or self._noisy):
+        if not (self._turns or self._colours or self._radius or self._noisy or self._cuts):
             return batch
         device = batch.image.device
         if self._table.device != device:
@@ -88,7 +97,8 @@ class DeviceAugment:
         batch = replace(batch, image=image)
         if self._turns:
             batch = self._turned(batch, draws, strength)
-        return replace(batch, image=self._varied(batch.image, grey, draws, strength))
+        batch = replace(batch, image=self._varied(batch.image, grey, draws, strength))
+        return _cut(batch, draws, strength["cutmix"]) if self._cuts else batch
 
     def _turned(self, batch: Batch, draws: Int[Tensor, " b"], strength: dict[str, Tensor]) -> Batch:
         unit = [uniform(draws, stream) for stream in range(4)]
@@ -129,6 +139,13 @@ class DeviceAugment:
             bits = mix(mix(draws + 11)[:, None, None, None] + counter)
             image = add_noise(image, bits, strength["noise"] * uniform(draws, 10))
         return image
+
+
+def _cut(batch: Batch, draws: Int[Tensor, " b"], probability: Float[Tensor, " b"]) -> Batch:
+    chance, tall, wide, down, across, side = (uniform(draws, stream) for stream in range(12, 18))
+    height, width = batch.image.shape[-2:]
+    own = window((height, width), tall=tall, wide=wide, down=down, across=across)
+    return cut(batch, own ^ (side < 0.5)[:, None, None, None], chance < probability)
 
 
 def uniform(draws: Int[Tensor, " b"], stream: int) -> Float[Tensor, " b"]:

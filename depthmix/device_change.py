@@ -15,7 +15,7 @@ from torch.nn.functional import grid_sample, pad
 
 from depthmix.batch import Batch
 
-__all__ = ["Turn", "add_noise", "blur", "grey_level", "recolour", "turned"]
+__all__ = ["Turn", "add_noise", "blur", "grey_level", "ranked", "recolour", "turned"]
 
 LUMINANCE = (0.299, 0.587, 0.114)  # Rec. 601
 
@@ -184,7 +184,7 @@ def turned(batch: Batch, turn: Turn, change: Bool[Tensor, " b"]) -> Batch:
         "target": chosen(batch.target),
         "valid": valid,
         "sky": chosen(batch.sky),
-        "planes": _ranked(planes),
+        "planes": ranked(planes),
         "sigma": chosen(batch.sigma),
         "intrinsics": _camera(batch, turn),
         "pairs": pairs,
@@ -223,7 +223,7 @@ def _moved_pairs(batch: Batch, turn: Turn) -> Int[Tensor, "b p 5"]:
     return torch.where((inside & apart)[..., None], new, -1)
 
 
-def _ranked(planes: Int[Tensor, "b 1 h w"]) -> Int[Tensor, "b 1 h w"]:
+def ranked(planes: Int[Tensor, "b 1 h w"]) -> Int[Tensor, "b 1 h w"]:
     """Number planes by falling area again, as `batch.rank_planes`; ids are below the number of pixels."""
     ids = planes.flatten(1).long()
     counts = torch.zeros(ids.shape[0], ids.shape[1] + 1, dtype=torch.int64, device=ids.device)

@@ -79,9 +79,9 @@ def keep_smallest_blocks(
 
 
 def _block_sums(x: Float[Tensor, "b 1 h w"], side: int) -> Float[Tensor, "b 1 hh ww"]:
-    height, width = x.shape[2:]
+    rows, height, width = len(x), *x.shape[2:]
     padded = pad(x, (0, -width % side, 0, -height % side))
-    return padded.unflatten(3, (-1, side)).unflatten(2, (-1, side)).sum((3, 5))
+    return padded.view(rows, 1, -(-height // side), side, -(-width // side), side).sum((3, 5))
 
 
 def _last_by_sorting(

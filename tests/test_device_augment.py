@@ -237,7 +237,7 @@ def test_training_is_varied_the_same_with_any_workers_and_after_resuming(root: P
         "kitti": SourceSpec(),
         "planes": SourceSpec(0.5, device_augment=GEOMETRY),
     }
-    options = {"device_augment": ALL, "sources": sources}
+    options = {"device_augment": replace(ALL, cutmix=0.5), "sources": sources}
     shown = fit(mixed(root, **options), save=tmp_path).shown
     assert not set(shown) & set(plain)
     assert fit(mixed(root, **options, workers=2)).shown == shown
