@@ -20,6 +20,7 @@ from depthmix.batch import Batch
 from depthmix.canonical import Form, canonical_maps, form_of
 from depthmix.compiled import compile_in_place, compiler_errors
 from depthmix.errors import ConfigError
+from depthmix.feature_alignment import AlignedFeatures, FeatureAlignment
 from depthmix.guard import StepGuard
 from depthmix.metrics import DepthMetrics, EvaluationSet, format_table, write_results
 from depthmix.objective import ADAPTIVE, Balance, Objective, ObjectiveValue, Term, check_terms
@@ -65,6 +66,7 @@ class DepthTask(LightningModule):
         compile: put `torch.compile` on the network while it is trained.
         ema: decay of an exponential moving average of the weights, such as 0.999; it is what validation,
             test and `load_trained` see. See `AverageWeights`.
+        feature_alignment: a frozen teacher whose features the network shall resemble; none by default.
 
     Raises:
         ConfigError: a number is out of its range, a term reads a head that the network lacks, a head is
@@ -87,6 +89,7 @@ class DepthTask(LightningModule):
         checkpoint_gradients: bool = False,
         compile: bool = False,
         ema: float | None = None,
+        feature_alignment: FeatureAlignment | None = None,
     ) -> None:
         super().__init__()
         for name, value in {"focal_canonical": focal_canonical, "learning_rate": learning_rate}.items():
@@ -99,9 +102,9 @@ class DepthTask(LightningModule):
         if patience < 1:
             raise ConfigError(f"must be at least 1, got {patience}", field="model.patience")
         _check_heads(net, terms, heads or ())
-        # From a configuration all arguments are plain; built in Python two of them hold modules, which a
+        # From a configuration all arguments are plain; built in Python some of them hold modules, which a
         # checkpoint that loads without unpickling code cannot keep.
-        self.save_hyperparameters(ignore=["net", "terms"])
+        self.save_hyperparameters(ignore=["net", "terms", "feature_alignment"])
         if "_instantiator" in self.hparams:
             self.save_hyperparameters()
         self.net, self.terms, self.balance, self.heads = net, terms, balance, tuple(heads or ())
@@ -114,6 +117,8 @@ class DepthTask(LightningModule):
             _checkpoint_gradients(net)
         self._compiles, self._average = compile, AverageWeights(ema)
         self.recipe: dict[str, Any] | None = None  # the configuration behind all options, for checkpoints
+        self.feature_alignment = feature_alignment
+        self.aligned: AlignedFeatures | None = None  # while it trains
         self._scheduler: LambdaLR | None = None  # unless a subclass configures optimisers of its own
         self.image_size = (0, 0)  # the largest of the training images so far
         self.form: Form = "label"
@@ -142,6 +147,8 @@ class DepthTask(LightningModule):
             self.figures = TrainingFigures(list(self.terms), data.source_names, self.balance in ADAPTIVE)
             self.guard = StepGuard(Path(self.trainer.default_root_dir), list(self.terms), self.patience)
             self.seed: int = getattr(data, "seed", 0)
+            if self.feature_alignment is not None:
+                self.aligned = AlignedFeatures(self.feature_alignment, self.net)
         if stage in ("fit", "validate"):
             self.val_metrics = DepthMetrics(_sets(data.val_names, data.val_cards))
         if stage == "test":
@@ -206,11 +213,14 @@ class DepthTask(LightningModule):
         """Return the loss of one mixed batch."""
         height, width = batch.image.shape[-2:]
         self.image_size = max(self.image_size, (height, width), key=math.prod)
-        value: ObjectiveValue = self.objective(self.predict_rows(batch), batch, self.global_step)
+        prediction, distance = (
+            self.aligned(self.predict_rows, batch) if self.aligned else (self.predict_rows(batch), None)
+        )
+        value: ObjectiveValue = self.objective(prediction, batch, self.global_step)
         self.figures.update(value, batch.source)
         self.guard.watch(value, batch)
         self.log("train/loss", value.loss.detach(), prog_bar=True, logger=False, batch_size=len(batch))
-        return value.loss
+        return value.loss if distance is None else value.loss + distance
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Leave weights and moments alone in a skipped step: optimisers pass over absent gradients."""
@@ -317,6 +327,8 @@ class DepthTask(LightningModule):
         figures = self.figures.figures()
         self.figures.reset()
         figures["train/skipped"] = float(self.guard.skipped)
+        if self.aligned and self.aligned.last is not None:
+            figures["train/feature_alignment"] = float(self.aligned.last)
         figures["train/learning_rate"] = float(self.trainer.optimizers[0].param_groups[0]["lr"])
         self._write(figures)
 
