@@ -18,7 +18,7 @@ from depthmix.artefact import CONFIG, FACTS
 from depthmix.errors import ConfigError
 from depthmix.export.hub import hub_folder
 from depthmix.export.photos import network_image
-from depthmix.predict.infer import network_size
+from depthmix.predict import network_size
 from depthmix.trained import Trained, from_facts, load_trained, predict_batch
 
 try:  # at the top for once: base classes cannot wait until a function is called

@@ -94,7 +94,10 @@ def config_of(stated: Mapping[str, Any], option: str) -> Any:
     _refuse_downloads(stated, option)
     try:
         return mapping[kind].from_dict(dict(stated))
-    except (StrictDataclassError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except (
+        *(StrictDataclassError, ArithmeticError, AttributeError),
+        *(LookupError, TypeError, ValueError),
+    ) as error:
         raise ConfigError(f"its configuration is none of {kind}: {_line(error)}", field=option) from error
 
 

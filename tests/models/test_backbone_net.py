@@ -131,7 +131,7 @@ def test_without_pretrained_weights_only_the_configuration_is_read(tmp_path: Pat
     saved(BACKBONES["dinov2"], tmp_path, "AutoModel")
     (tmp_path / "model.safetensors").unlink()
     assert BackboneDepthNet(str(tmp_path), pretrained=False, width=16)(images()).shape == (2, 1, *ODD)
-    with pytest.raises(ConfigError, match="cannot build dinov2: .*safetensors"):
+    with pytest.raises(ConfigError, match=r"cannot build dinov2: .*safetensors"):
         BackboneDepthNet(str(tmp_path))
 
 
