@@ -163,6 +163,6 @@ def test_the_command_names_the_files_and_how_far_they_are_off(tmp_path, capsys, 
     names = [Path(line.split(":")[0]).name for line in lines]
     assert names == ["last.onnx", "last.pt2", "last.safetensors"]
     for line in lines[:2]:
-        assert re.search(r"differs from the network by at most \d\.\de-\d\d in batches of 1 and 3$", line)
+        assert re.search(r"differs from the network by at most \d\.\de[+-]\d\d in batches of 1 and 3$", line)
     assert lines[2].endswith("the weights")
     assert main(["export", "runs/last.ckpt", "--out", str(tmp_path), "--size", "32"]) == 2
