@@ -34,7 +34,7 @@ MAPS = 4  # that the decoder joins
 class BackboneDepthNet(nn.Module):
     """Predict log canonical depth with a backbone of transformers and a light decoder.
 
-    Any class of transformers' `AutoBackbone` will do: DINOv2, DINOv3, BEiT, whose maps all have one size, or
+    Any backbone class of transformers will do: DINOv2, DINOv3, BEiT, whose maps all have one size, or
     ConvNeXt V2, Swin, ResNet, whose maps halve it stage by stage. Four layers at equal distances are read,
     the last among them.
 
@@ -86,11 +86,11 @@ class BackboneDepthNet(nn.Module):
         self.rule = size_rule(self.config, side)
         self.normalisation = normalisation_of(self.config.model_type, stated.preprocessor, mean, std)
         self.mean, self.std = self.normalisation.buffers()
-        auto = transformers_package().AutoBackbone
+        classes = transformers_package().MODEL_FOR_BACKBONE_MAPPING
         self.backbone: Any = (
-            load(auto, backbone, self.config, "backbone")
+            load(classes, backbone, self.config, "backbone")
             if backbone is not None and pretrained
-            else build(auto, self.config, "backbone")
+            else build(classes, self.config, "backbone")
         )
         unused, channels = _tried(json.dumps(plain(self.config)))
         for name in unused:
@@ -169,7 +169,7 @@ def _backbone_config(stated: Mapping[str, Any]) -> Any:
 def _tried(config: str) -> tuple[frozenset[str], tuple[int, ...]]:
     """Return the weights that the maps do not depend on, and the channels of each map."""
     found = config_of(json.loads(config), "config")
-    auto = transformers_package().AutoBackbone
+    classes = transformers_package().MODEL_FOR_BACKBONE_MAPPING
     channels: tuple[int, ...] = ()
 
     def run(net: nn.Module, image: Tensor) -> Tensor:
@@ -180,7 +180,7 @@ def _tried(config: str) -> tuple[frozenset[str], tuple[int, ...]]:
 
     size = size_rule(found).of(64, 96)
     try:
-        return unused_weights(lambda: build(auto, found, "config"), run, size), channels
+        return unused_weights(lambda: build(classes, found, "config"), run, size), channels
     except RuntimeError as error:
         reason = f"{found.model_type} does not run on images of {size[0]} x {size[1]} pixels: {error}"
         raise ConfigError(reason[:300], field="backbone", hint="take one that takes any size") from error

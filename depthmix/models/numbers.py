@@ -11,6 +11,7 @@ from depthmix.errors import ConfigError
 
 __all__ = [
     "MEANINGS",
+    "SMALLEST",
     "Meaning",
     "focal_shift",
     "log_from_inverse",

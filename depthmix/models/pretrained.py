@@ -95,8 +95,12 @@ def config_of(stated: Mapping[str, Any], option: str) -> Any:
     try:
         return mapping[kind].from_dict(dict(stated))
     except (
-        *(StrictDataclassError, ArithmeticError, AttributeError),
-        *(LookupError, TypeError, ValueError),
+        StrictDataclassError,
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
     ) as error:
         raise ConfigError(f"its configuration is none of {kind}: {_line(error)}", field=option) from error
 
@@ -107,11 +111,13 @@ def plain(config: Any) -> dict[str, object]:
     return {name: value for name, value in values.items() if name not in ("_name_or_path", "auto_map")}
 
 
-def build(auto: Any, config: Any, option: str) -> nn.Module:
+def build(classes: Any, config: Any, option: str) -> nn.Module:
     """Build a network with weights at random.
 
     Args:
-        auto: the class of transformers that chooses the class, such as `AutoBackbone`.
+        classes: the mapping of transformers from configurations to classes of networks, one of
+            `MODEL_FOR_DEPTH_ESTIMATION_MAPPING` and `MODEL_FOR_BACKBONE_MAPPING`. Its own way from there,
+            `AutoBackbone`, asks the hub even for what lies in a folder.
         config: of the network.
         option: of our constructor, for messages.
 
@@ -119,11 +125,11 @@ def build(auto: Any, config: Any, option: str) -> nn.Module:
         ConfigError: it cannot be built.
     """
     with quiet(), _refusing(config, option):
-        net: nn.Module = auto.from_config(config, trust_remote_code=False, dtype=torch.float32)
+        net: nn.Module = classes[type(config)](config)
     return net
 
 
-def load(auto: Any, name: str, config: Any, option: str) -> nn.Module:
+def load(classes: Any, name: str, config: Any, option: str) -> nn.Module:
     """Build a network with the weights of a folder or repository; arguments as in `build`.
 
     Under `torch.device("meta")` there is no place for weights, and none are read.
@@ -132,15 +138,14 @@ def load(auto: Any, name: str, config: Any, option: str) -> nn.Module:
         ConfigError: it cannot be built, or the weights are damaged, of another network, or not there.
     """
     if torch.get_default_device().type == "meta":
-        return build(auto, config, option)
+        return build(classes, config, option)
     local = Path(name).is_dir()
     with quiet(), _refusing(config, option, name):
-        net, found = auto.from_pretrained(
+        net, found = classes[type(config)].from_pretrained(
             name,
             config=config,
             dtype=torch.float32,
             use_safetensors=True,
-            trust_remote_code=False,
             local_files_only=local,
             output_loading_info=True,
         )

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from depthmix.errors import ConfigError, StorageError
 from depthmix.models.input_size import side_of
+from depthmix.models.numbers import SMALLEST
 from depthmix.models.pretrained import quiet
 from depthmix.models.transformers_net import TransformersDepthNet
 
@@ -60,7 +61,8 @@ def _facts(net: TransformersDepthNet) -> dict[str, Any]:
         scale, shift = scale_shift
         relation = "1 / canonical depth = scale * predicted_depth + shift"
         return {**facts, "scale": scale, "shift": shift, "predicted_depth": relation, "depth": CANONICAL}
-    depth = "predicted_depth" if net.meaning == "metric" else "1 / predicted_depth"
+    number = f"max(predicted_depth, {SMALLEST:g})"
+    depth = number if net.meaning == "metric" else f"1 / {number}"
     if net.focal_canonical is None or net.focal_per_width is None:
         return {**facts, "predicted_depth": f"canonical depth = {depth}", "depth": CANONICAL}
     facts |= {"focal_canonical": net.focal_canonical, "focal_per_width": net.focal_per_width}

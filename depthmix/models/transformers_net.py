@@ -128,10 +128,11 @@ class TransformersDepthNet(nn.Module):
 
     def _make(self, model: str | None) -> None:
         """Build the modules."""
-        auto = transformers_package().AutoModelForDepthEstimation
-        option = "config" if model is None else "model"
+        classes = transformers_package().MODEL_FOR_DEPTH_ESTIMATION_MAPPING
         self.model: Any = (
-            build(auto, self.config, option) if model is None else load(auto, model, self.config, option)
+            build(classes, self.config, "config")
+            if model is None
+            else load(classes, model, self.config, "model")
         )
         for name in _unused(json.dumps(plain(self.config))):
             self.model.get_parameter(name).requires_grad_(False)
@@ -335,13 +336,13 @@ def _last(model: nn.Module) -> nn.Conv2d:
 @lru_cache(maxsize=64)
 def _unused(config: str) -> frozenset[str]:
     found = config_of(json.loads(config), "config")
-    auto = transformers_package().AutoModelForDepthEstimation
+    classes = transformers_package().MODEL_FOR_DEPTH_ESTIMATION_MAPPING
 
     def run(net: nn.Module, image: Tensor) -> Tensor:
         numbers: Tensor = net(pixel_values=image).predicted_depth
         return numbers.sum()
 
     try:
-        return unused_weights(lambda: build(auto, found, "config"), run, size_rule(found).of(64, 64))
+        return unused_weights(lambda: build(classes, found, "config"), run, size_rule(found).of(64, 64))
     except RuntimeError:  # it looks at values; whoever trains it on several devices will hear of the rest
         return frozenset()

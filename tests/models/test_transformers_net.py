@@ -2,15 +2,18 @@
 
 import copy
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from torch import nn
 from torch.nn import functional
 
+from depthmix.cli import main
 from depthmix.cli.schema import resolve_class
 from depthmix.errors import ConfigError
 from depthmix.export import export_network
@@ -25,6 +28,7 @@ from depthmix.terms import Term
 from depthmix.trained import Trained, facts_of, load_trained
 from tests.light import import_footprint
 from tests.models.tiny import BACKBONES, DEPTH, OPTIONS, lively, saved
+from tests.small_run import write_sets
 from tests.toy import MeanDepthLoss
 
 pytest.importorskip("transformers")
@@ -133,7 +137,8 @@ def test_recomputed_layers_give_the_same_gradients(name: str):
     stem = [p for p in net.stages[0].parameters() if p.requires_grad]
     plain = torch.autograd.grad(net(image).sum(), stem)
     runs = []
-    next(iter(net.stages[2])).register_forward_pre_hook(lambda *_: runs.append(1))
+    inside = next(m for m in net.stages[2].modules() if isinstance(m, nn.Linear))
+    inside.register_forward_pre_hook(lambda *_: runs.append(1))
     net.checkpoint_gradients()
     again = torch.autograd.grad(net(image).sum(), stem)
     assert len(runs) == 2  # once on the way there, and once on the way back
@@ -202,7 +207,8 @@ def test_metres_become_canonical_by_the_focal_length_that_they_hold_for(width: i
 def test_depth_pro_is_canonical_whatever_the_width():
     net, image = made("depth_pro").eval(), images((64, 64))
     c = net.model((image - 0.5) / 0.5).predicted_depth[:, None]
-    z = 90.0 / (64 * functional.interpolate(c, (64, 64), mode="bilinear", antialias=True))  # f / (w C)
+    c = functional.interpolate(c, (64, 64), mode="bilinear", antialias=True).clamp(min=1e-5)
+    z = 90.0 / (64 * c)  # f / (w C), seen through a camera of 90 pixels
     torch.testing.assert_close(net(image).exp() * 90.0 / 60.0, z, rtol=1e-4, atol=1e-5)
     assert net.model.fov_model is None
 
@@ -441,6 +447,42 @@ def test_colours_are_those_that_the_folder_states(
     found = normalisation_of("dpt", stated)
     assert found.mean == pytest.approx(mean)
     assert found.std == pytest.approx(std)
+
+
+# Lightning itself calls what jsonargparse deprecates, and advises on workers.
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["TransformersDepthNet", "BackboneDepthNet"])
+def test_a_configuration_trains_it_by_its_short_name(name: str, tmp_path: Path):
+    write_sets(tmp_path / "prepared")
+    folder = str(tmp_path / "net")
+    if name == "TransformersDepthNet":
+        saved(DEPTH["relative"], tmp_path / "net")
+        arguments: dict[str, Any] = {"model": folder, "scale": 0.2, "mean": [0.4] * 3, "std": [0.3] * 3}
+    else:
+        saved(BACKBONES["dinov2"], tmp_path / "net", "AutoModel")
+        arguments = {"backbone": folder, "width": 16}
+    config = {
+        "trainer": {"max_epochs": 1, "default_root_dir": str(tmp_path / "run"), "accelerator": "cpu"},
+        "model": {
+            "net": {"class_path": name, "init_args": arguments},
+            "focal_canonical": 20.0,
+            "terms": {"ssi": {"loss": "ScaleShiftInvariantLoss"}},
+        },
+        "data": {
+            "root": str(tmp_path / "prepared"),
+            "sources": {"web": {}, "kitti": {}},
+            "batch_size": 4,
+            "steps_per_epoch": 2,
+            "workers": 0,
+            "augment": {"height": 32, "width": 32},
+        },
+    }
+    file = tmp_path / "mix.yaml"
+    file.write_text(yaml.safe_dump(config))
+    assert main(["check", str(file)]) == 0
+    assert main(["fit", "--config", str(file), "--trainer.enable_progress_bar=false"]) == 0
+    shutil.rmtree(tmp_path / "net")
+    assert load_trained(tmp_path / "run" / "last.ckpt").net(images()).shape == (2, 1, *ODD)
 
 
 @pytest.mark.slow

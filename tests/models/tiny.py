@@ -81,7 +81,7 @@ BACKBONES: dict[str, dict[str, Any]] = {
         "embed_dim": 8,
         "depths": [1, 1, 1, 1],
         "num_heads": [1, 1, 2, 2],
-        "window_size": 4,
+        "window_size": 2,
         "image_size": 64,
     },
 }
