@@ -1,8 +1,10 @@
 """Write exported files, and compare each one with the network that it was made from."""
 
 import json
+import logging
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +18,8 @@ from depthmix.artefact import FACTS
 from depthmix.errors import ConfigError, DepthmixError
 from depthmix.export.folder import packed_weights, write_card, write_folder
 from depthmix.export.graph import CanonicalDepth, describe, public_facts
+from depthmix.export.measure import Run
+from depthmix.export.runner import EXTRA, onnx_runner
 from depthmix.store.record import commit, storage_errors
 from depthmix.trained import Trained
 
@@ -24,9 +28,6 @@ __all__ = ["FORMATS", "LIMIT", "Exported", "export_network"]
 LIMIT: Final = 1e-4  # largest relative difference that an exported file may have
 BATCHES: Final = (1, 3)  # that files are tried with
 MOST: Final = 4096  # rows of a batch that a file must take
-EXTRA: Final = "pip install depthmix[export]"
-
-Run = Callable[[Float[Tensor, "b 3 h w"]], Float[Tensor, "b 1 h w"]]
 
 
 @dataclass(frozen=True)
@@ -93,12 +94,12 @@ def export_network(
 
 def _onnx(trained: Trained, graph: CanonicalDepth, file: Path, height: int, width: int) -> Exported:
     try:
-        import onnxruntime
+        import onnxruntime  # noqa: F401  (for the comparison; better missed now than after the work)
         import onnxscript  # noqa: F401  (torch needs it, and would say so in its own words)
     except ImportError as error:
         raise ConfigError(f"{error.name} is not installed", field="format onnx", hint=EXTRA) from error
     dynamic = ({0: torch.export.Dim("batch", min=1, max=MOST)},)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _quiet():
         warnings.simplefilter("ignore")  # torch's own, about its exporter
         program: Any = torch.onnx.export(
             graph,
@@ -114,14 +115,7 @@ def _onnx(trained: Trained, graph: CanonicalDepth, file: Path, height: int, widt
         temporary = Path(folder) / "model.onnx"
         program.save(temporary)
         data = temporary.read_bytes()
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-
-    def run(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 1 h w"]:
-        return torch.from_numpy(session.run(None, {"image": image.numpy()})[0])
-
-    return _kept(file, data, _compare(graph, run, height, width, file))
+    return _kept(file, data, _compare(graph, onnx_runner(data), height, width, file))
 
 
 def _pt2(trained: Trained, graph: CanonicalDepth, file: Path, height: int, width: int) -> Exported:
@@ -155,6 +149,18 @@ FORMATS: Final = {"onnx": _onnx, "pt2": _pt2, "safetensors": _safetensors, "hf":
 def _kept(file: Path, data: bytes, error: float | None) -> Exported:
     commit(file, data)
     return Exported(file, error)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back what torch says about packages that it would look into if they were there."""
+    exporter = logging.getLogger("torch.onnx")
+    level = exporter.level
+    exporter.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        exporter.setLevel(level)
 
 
 def _compare(graph: CanonicalDepth, run: Run, height: int, width: int, file: Path) -> float:

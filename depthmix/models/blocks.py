@@ -1,6 +1,8 @@
 """Pieces that the networks share."""
 
 import math
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 import torch
 from jaxtyping import Float
@@ -8,18 +10,37 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-__all__ = ["Block", "doubled", "in_float32", "places", "recomputed", "smoothed", "start_near"]
+__all__ = [
+    "GROUPS",
+    "Block",
+    "doubled",
+    "in_float32",
+    "places",
+    "recomputed",
+    "smoothed",
+    "start_near",
+    "widths_between",
+]
+
+GROUPS = 8  # of the normalisation
 
 
 class Block(nn.Module):
-    """Two convolutions around a shortcut; the second starts at zero, as if it were not there."""
+    """Two convolutions around a shortcut; the second starts at zero, as if it were not there.
 
-    def __init__(self, width: int, dilation: int = 1) -> None:
+    Args:
+        width: channels.
+        dilation: of the first convolution.
+        hidden: channels between the two, a multiple of 8; as many as outside by default.
+    """
+
+    def __init__(self, width: int, dilation: int = 1, hidden: int | None = None) -> None:
         super().__init__()
-        self.first = nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation, bias=False)
-        self.first_norm = nn.GroupNorm(8, width)
-        self.second = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.second_norm = nn.GroupNorm(8, width)
+        hidden = width if hidden is None else hidden
+        self.first = nn.Conv2d(width, hidden, 3, padding=dilation, dilation=dilation, bias=False)
+        self.first_norm = nn.GroupNorm(GROUPS, hidden)
+        self.second = nn.Conv2d(hidden, width, 3, padding=1, bias=False)
+        self.second_norm = nn.GroupNorm(GROUPS, width)
         nn.init.zeros_(self.second_norm.weight)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
@@ -27,6 +48,22 @@ class Block(nn.Module):
         inner = functional.silu(self.first_norm(self.first(x)))
         out: Tensor = functional.silu(x + self.second_norm(self.second(inner)))
         return out
+
+
+def widths_between(widths: Iterable[int], hidden: Sequence[int] | None) -> Iterator[int]:
+    """Return the hidden channels of blocks, block by block: those that are given, or as many as outside.
+
+    Raises:
+        ValueError: another number of them than blocks, or one is no positive multiple of 8.
+    """
+    if hidden is None:
+        return iter(widths)
+    # One more is enough to see: whoever asks for a billion blocks must not get a list of them.
+    blocks = len(list(islice(widths, len(hidden) + 1)))
+    if len(hidden) != blocks or any(count <= 0 or count % GROUPS for count in hidden):
+        rule = f"positive multiples of {GROUPS}, one for each block"
+        raise ValueError(f"`hidden` must be {rule}, got {list(hidden)}")
+    return iter(hidden)
 
 
 def smoothed(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:

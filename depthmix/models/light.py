@@ -1,14 +1,23 @@
 """A small UNet that learns on a CPU within minutes."""
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import chain, pairwise, repeat
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from depthmix.models.blocks import Block, doubled, in_float32, places, recomputed, smoothed, start_near
+from depthmix.models.blocks import (
+    Block,
+    doubled,
+    in_float32,
+    places,
+    recomputed,
+    smoothed,
+    start_near,
+    widths_between,
+)
 
 __all__ = ["LightDepthNet"]
 
@@ -34,6 +43,8 @@ class LightDepthNet(nn.Module):
         initial_depth: canonical depth in metres around which an untrained network predicts.
         outputs: channels of the prediction: log canonical depth, then one for each head, which an untrained
             network predicts around 0.
+        hidden: channels inside the blocks, in the order encoder, middle, decoder, each a multiple of 8; as
+            many as outside by default. A pruned network has fewer.
 
     Raises:
         ValueError: a width is not a positive multiple of 8, or `initial_depth` or `outputs` not positive.
@@ -49,6 +60,7 @@ class LightDepthNet(nn.Module):
         bottleneck: int = 3,
         initial_depth: float = 5.0,
         outputs: int = 1,
+        hidden: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         if not widths or any(width <= 0 or width % 8 for width in widths):
@@ -58,15 +70,16 @@ class LightDepthNet(nn.Module):
         if outputs < 1:
             raise ValueError(f"`outputs` must be at least 1, got {outputs}")
         self.widths, self.bottleneck, self.initial_depth = tuple(widths), bottleneck, initial_depth
-        self.outputs, self.saves_memory = outputs, False
+        self.outputs, self.hidden, self.saves_memory = outputs, hidden, False
         finest, coarsest, pairs = widths[0], widths[-1], list(pairwise(widths))
         self.stem = nn.Conv2d(3 * 4 + 2, finest, 3, padding=1)
-        self.encoder = nn.ModuleList([Block(width) for width in widths[:-1]])
+        inside = widths_between(chain(widths[:-1], repeat(coarsest, bottleneck), widths[:-1]), hidden)
+        self.encoder = nn.ModuleList([Block(width, hidden=next(inside)) for width in widths[:-1]])
         self.down = nn.ModuleList([nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in pairs])
-        self.middle = nn.Sequential(*[Block(coarsest, dilation=1 + i % 2) for i in range(bottleneck)])
+        self.middle = nn.Sequential(*[Block(coarsest, 1 + i % 2, next(inside)) for i in range(bottleneck)])
         self.context = nn.Linear(coarsest, coarsest)
         self.up = nn.ModuleList([nn.Conv2d(coarse, fine, 1) for fine, coarse in pairs])
-        self.decoder = nn.ModuleList([Block(width) for width in widths[:-1]])
+        self.decoder = nn.ModuleList([Block(width, hidden=next(inside)) for width in widths[:-1]])
         self.head = nn.Conv2d(finest, 4 * outputs, 3, padding=1)
         start_near(self.head, initial_depth)
 
@@ -78,6 +91,7 @@ class LightDepthNet(nn.Module):
             "bottleneck": self.bottleneck,
             "initial_depth": self.initial_depth,
             "outputs": self.outputs,
+            **({} if self.hidden is None else {"hidden": list(self.hidden)}),
         }
         return {"class_path": "depthmix.models.LightDepthNet", "init_args": arguments}
 

@@ -1,5 +1,6 @@
 """A depth network on an encoder that has seen photographs."""
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Literal
@@ -10,7 +11,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from depthmix.errors import ConfigError
-from depthmix.models.blocks import Block, doubled, in_float32, places, recomputed, smoothed, start_near
+from depthmix.models.blocks import (
+    Block,
+    doubled,
+    in_float32,
+    places,
+    recomputed,
+    smoothed,
+    start_near,
+    widths_between,
+)
 from depthmix.models.lite_encoder import LiteEncoder, LiteSize, load_published
 
 __all__ = ["LiteDepthNet"]
@@ -42,6 +52,8 @@ class LiteDepthNet(nn.Module):
         initial_depth: canonical depth in metres around which an untrained network predicts.
         outputs: channels of the prediction: log canonical depth, then one for each head.
         size: of the encoder.
+        hidden: channels inside the five blocks, middle then decoder, each a multiple of 8; as many as outside
+            by default. A pruned network has fewer.
 
     Raises:
         ConfigError: the package is not installed, or ships something else.
@@ -59,6 +71,7 @@ class LiteDepthNet(nn.Module):
         initial_depth: float = 5.0,
         outputs: int = 1,
         size: LiteSize = "lite0",
+        hidden: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         if size not in WEIGHTS:
@@ -68,7 +81,7 @@ class LiteDepthNet(nn.Module):
         if outputs < 1:
             raise ValueError(f"`outputs` must be at least 1, got {outputs}")
         self.frozen, self.initial_depth, self.outputs, self.size = frozen, initial_depth, outputs, size
-        self.saves_memory = False
+        self.hidden, self.saves_memory = hidden, False
         self.encoder = LiteEncoder(size)
         if pretrained == "imagenet":
             _load_imagenet(self.encoder, size)
@@ -76,11 +89,12 @@ class LiteDepthNet(nn.Module):
         self.joints = nn.ModuleList(
             [_Joint(c, w) for c, w in zip(self.encoder.channels[1:], WIDTHS, strict=True)]
         )
-        self.middle = nn.Sequential(Block(WIDTHS[-1]), Block(WIDTHS[-1], dilation=2))
+        inside = widths_between([*[WIDTHS[-1]] * 2, *WIDTHS[:-1]], hidden)
+        self.middle = nn.Sequential(*[Block(WIDTHS[-1], 1 + i, next(inside)) for i in range(2)])
         self.context = nn.Linear(WIDTHS[-1], WIDTHS[-1])
         pairs = list(zip(WIDTHS[1:], WIDTHS[:-1], strict=True))
         self.up = nn.ModuleList([nn.Conv2d(coarse, fine, 1) for coarse, fine in pairs])
-        self.decoder = nn.ModuleList([Block(fine) for _, fine in pairs])
+        self.decoder = nn.ModuleList([Block(fine, hidden=next(inside)) for _, fine in pairs])
         self.stem = nn.Conv2d(3 * 4, WIDTHS[0], 3, padding=1)
         self.head = nn.Conv2d(WIDTHS[0], 4 * outputs, 3, padding=1)
         start_near(self.head, initial_depth)
@@ -94,6 +108,7 @@ class LiteDepthNet(nn.Module):
             "initial_depth": self.initial_depth,
             "outputs": self.outputs,
             "size": self.size,
+            **({} if self.hidden is None else {"hidden": list(self.hidden)}),
         }
         return {"class_path": "depthmix.models.LiteDepthNet", "init_args": arguments}
 
