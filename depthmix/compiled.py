@@ -1,33 +1,37 @@
-"""Networks that torch.compile has made faster."""
+"""Networks that torch.compile makes faster."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
-from torch import nn
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from depthmix.errors import ConfigError
 
-__all__ = ["compile_in_place", "compiler_errors"]
+__all__ = ["Call", "compiled"]
+
+Call = Callable[[Float[Tensor, "b 3 h w"]], Float[Tensor, "b c h w"]]
 
 
-def compile_in_place(net: nn.Module) -> None:
-    """Let a network be compiled when it is first called; names in its state stay what they are."""
-    if getattr(net, "_compiled_call_impl", None) is None:
-        net.compile()
+def compiled(net: nn.Module) -> Call:
+    """Return a way to call a network that compiles it when it is first called; the network stays as it is.
 
-
-@contextmanager
-def compiler_errors() -> Iterator[None]:
-    """Say in one line that a network cannot be compiled here.
+    Each size of a batch is compiled for itself: one graph for all sizes would be slower.
 
     Raises:
-        ConfigError: there is no compiler, or it fails.
+        ConfigError: when called, there is no compiler, or it fails.
     """
     from torch._dynamo.exc import TorchDynamoException
 
-    try:
-        yield
-    except TorchDynamoException as error:
-        cause = str(getattr(error, "inner_exception", error)).strip().partition("\n")[0]
-        hint = "install a compiler (g++; on a GPU, Triton), or set `compile: false`"
-        raise ConfigError(f"torch.compile failed: {cause}", field="model.compile", hint=hint) from error
+    fast = torch.compile(net, dynamic=False)
+
+    def call(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h w"]:
+        try:
+            maps: Tensor = fast(image)
+        except TorchDynamoException as error:
+            cause = str(getattr(error, "inner_exception", error)).strip().partition("\n")[0]
+            hint = "install a compiler (g++; on a GPU, Triton), or set `compile: false`"
+            raise ConfigError(f"torch.compile failed: {cause}", field="model.compile", hint=hint) from error
+        return maps
+
+    return call

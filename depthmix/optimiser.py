@@ -10,7 +10,7 @@ from torch import nn
 from depthmix.errors import ConfigError
 from depthmix.schedule import Rates
 
-__all__ = ["Group", "adamw", "freeze", "parameter_groups", "stages_of"]
+__all__ = ["Group", "adamw", "freeze", "in_order_of", "parameter_groups", "stages_of"]
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,29 @@ def adamw(
     for group in wanted:
         group["layer_decay"] = rates.layer_decay
     return torch.optim.AdamW(wanted, lr=rates.learning_rate, fused=fused)
+
+
+def in_order_of(
+    parameters: Iterable[nn.Parameter], optimizer: torch.optim.Optimizer, state: dict[str, Any]
+) -> dict[str, Any]:
+    """Number the weights in the state of an optimiser by their place in a module.
+
+    torch numbers them group by group, and takes any numbers back. Lightning takes them for places in the
+    module where it splits weights over ranks, and would hand moments to the wrong weights.
+
+    Args:
+        parameters: of the module, all of them.
+        optimizer: whose state it is.
+        state: as torch made it; one with other numbers comes back as it is.
+    """
+    place = {id(parameter): number for number, parameter in enumerate(parameters)}
+    found = [place.get(id(p)) for group in optimizer.param_groups for p in group["params"]]
+    groups = state.get("param_groups", [])
+    if None in found or [k for group in groups for k in group["params"]] != list(range(len(found))):
+        return state
+    moments = {found[k]: values for k, values in state["state"].items()}
+    groups = [group | {"params": [found[k] for k in group["params"]]} for group in groups]
+    return {**state, "state": moments, "param_groups": groups}
 
 
 def freeze(net: nn.Module, count: int) -> tuple[nn.Module, ...]:

@@ -3,7 +3,6 @@
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,13 +17,13 @@ from depthmix import __version__
 from depthmix.average import AverageWeights
 from depthmix.batch import Batch
 from depthmix.canonical import Form, canonical_maps, form_of
-from depthmix.compiled import compile_in_place, compiler_errors
+from depthmix.compiled import Call, compiled
 from depthmix.errors import ConfigError
 from depthmix.feature_alignment import AlignedFeatures, FeatureAlignment
 from depthmix.guard import StepGuard
 from depthmix.metrics import DepthMetrics, EvaluationSet, format_table, write_results
 from depthmix.objective import ADAPTIVE, Balance, Objective, ObjectiveValue, Term, check_terms
-from depthmix.optimiser import adamw, freeze, parameter_groups
+from depthmix.optimiser import adamw, freeze, in_order_of, parameter_groups
 from depthmix.prediction import HEADS, Head, Prediction
 from depthmix.schedule import Rates, hold, scaled, schedule
 from depthmix.sharding import check_strategy, local, shard
@@ -63,7 +62,7 @@ class DepthTask(LightningModule):
             in eval mode throughout, so that their norms keep their statistics, too.
         checkpoint_gradients: compute values inside the network again in the backward pass instead of
             keeping them: less memory, more time.
-        compile: put `torch.compile` on the network while it is trained.
+        compile: put `torch.compile` on the network in training steps; validation and test run it as it is.
         ema: decay of an exponential moving average of the weights, such as 0.999; it is what validation,
             test and `load_trained` see. See `AverageWeights`.
         feature_alignment: a frozen teacher whose features the network shall resemble; none by default.
@@ -116,6 +115,7 @@ class DepthTask(LightningModule):
         if checkpoint_gradients:
             _checkpoint_gradients(net)
         self._compiles, self._average = compile, AverageWeights(ema)
+        self._fast: Call | None = None
         self.recipe: dict[str, Any] | None = None  # the configuration behind all options, for checkpoints
         self.feature_alignment = feature_alignment
         self.aligned: AlignedFeatures | None = None  # while it trains
@@ -137,8 +137,6 @@ class DepthTask(LightningModule):
             reason = f"{self.trainer.precision} rounds labels and weights to a few digits"
             hint = "set `precision: bf16-mixed`: it computes the network in half precision"
             raise ConfigError(reason, field="trainer.precision", hint=hint)
-        if self._compiles and stage == "fit":
-            compile_in_place(self.net)
         self.form = form_of(getattr(data, "augment", None), self.focal_canonical, self.heads)
         if stage == "fit":
             self.cards: dict[str, SourceCard] = {name: data.cards[name] for name in data.source_names}
@@ -160,13 +158,17 @@ class DepthTask(LightningModule):
         Raises:
             ConfigError: the network gives a map of another shape.
         """
-        with compiler_errors() if self._compiles else nullcontext():
-            maps: Tensor = self.net(image)
+        maps: Tensor = self._in_training(image) if self.training else self.net(image)
         expected = (image.shape[0], 1 + len(self.heads), *image.shape[-2:])
         if maps.shape != expected:
             reason = f"must give a map of shape {expected}, got {tuple(maps.shape)}"
             raise ConfigError(reason, field="model.net", hint="wrap it in a module that does")
         return maps
+
+    def _in_training(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h w"]:
+        if self._compiles and self._fast is None:
+            self._fast = compiled(self.net)
+        return (self._fast or self.net)(image)
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode of the network, but leave stages that are frozen in eval mode."""
@@ -291,6 +293,9 @@ class DepthTask(LightningModule):
         checkpoint["depthmix"] = {**facts_of(trained), "skipped": skipped}
         checkpoint["figures"] = self.figures.whole()
         self._average.save(self.net, checkpoint)
+        if states := checkpoint.get("optimizer_states"):
+            pairs = zip(self.trainer.optimizers, states, strict=True)
+            checkpoint["optimizer_states"] = [in_order_of(self.parameters(), *pair) for pair in pairs]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up what is not in the weights; an evaluation needs no learned weights of terms."""

@@ -10,7 +10,6 @@ import torch
 from lightning.pytorch import seed_everything
 from torch import Tensor, nn
 
-from depthmix.compiled import compile_in_place
 from depthmix.errors import ConfigError
 from depthmix.models import LightDepthNet
 from depthmix.task import DepthTask, load_trained
@@ -79,15 +78,12 @@ def test_where_nothing_compiles_one_line_says_what_to_do(tmp_path: Path, monkeyp
     assert line.endswith("install a compiler (g++; on a GPU, Triton), or set `compile: false`")
 
 
-def test_only_a_training_compiles_and_only_once(tmp_path: Path):
-    module = task(tiny(), compile=True)
-    trainer(tmp_path, logger=False).test(module, ToyData(), verbose=False)
-    assert module.net._compiled_call_impl is None
-    compile_in_place(module.net)
-    first = module.net._compiled_call_impl
-    assert first is not None
-    compile_in_place(module.net)
-    assert module.net._compiled_call_impl is first
+def test_only_training_steps_are_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def backend(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
+        raise RuntimeError
+
+    use(backend, monkeypatch)
+    trainer(tmp_path, logger=False).test(task(tiny(), compile=True), ToyData(), verbose=False)
 
 
 @pytest.mark.slow

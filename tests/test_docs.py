@@ -23,6 +23,7 @@ PAGES = [
     ROOT / "docs" / "losses.md",
     ROOT / "docs" / "predict.md",
     ROOT / "docs" / "promises.md",
+    ROOT / "docs" / "training.md",
 ]
 PAGES += [ROOT / "sources" / "README.md", ROOT / "losses" / "README.md"]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -67,9 +68,9 @@ def test_every_command_of_the_pages_exists_and_readme_names_the_main_ones():
     assert {"prepare", "check", "fit", "test", "predict", "report", "verify", "sources"} <= named
 
 
-def test_the_configurations_of_readme_have_no_problem_of_form(tmp_path):
-    shown = blocks(README, "yaml")
-    assert shown
+def test_the_configurations_of_the_pages_have_no_problem_of_form(tmp_path):
+    shown = blocks(README, "yaml") + blocks(TEXTS[ROOT / "docs" / "training.md"], "yaml")
+    assert len(shown) >= 2
     for text in shown:
         (tmp_path / "mix.yaml").write_text(text)
         assert config_problems(tmp_path / "mix.yaml", partial=True) == []

@@ -8,7 +8,7 @@ from torch import nn
 
 from depthmix.errors import ConfigError
 from depthmix.models import LightDepthNet, LiteDepthNet
-from depthmix.optimiser import adamw, freeze, parameter_groups
+from depthmix.optimiser import adamw, freeze, in_order_of, parameter_groups
 from depthmix.schedule import Rates
 
 NETS: dict[str, Callable[[], nn.Module]] = {
@@ -97,3 +97,29 @@ def test_what_the_terms_learn_does_not_decay_and_nothing_at_all_is_an_error():
     assert len(adamw(parameter_groups(net), [], Rates(0.1, 0.2), fused=False).param_groups) == 2
     with pytest.raises(ConfigError, match=r"model.net: no weight of the network learns; freeze less"):
         adamw(parameter_groups(net.requires_grad_(False)), [learned], Rates(0.1, 0.2), fused=False)
+
+
+def stepped(net: nn.Module) -> torch.optim.AdamW:
+    optimizer = adamw(parameter_groups(net), [], Rates(0.1, 0.2), fused=False)
+    net(torch.rand(1, 3, 32, 32)).square().sum().backward()
+    optimizer.step()
+    return optimizer
+
+
+def test_moments_are_numbered_by_the_place_of_their_weight_and_load_as_before():
+    net = LightDepthNet(widths=(8, 16), bottleneck=1)
+    net.stem.requires_grad_(False)
+    optimizer = stepped(net)
+    state = in_order_of(net.parameters(), optimizer, optimizer.state_dict())
+    assert list(state["state"]) != sorted(state["state"])  # the groups are not in the order of the network
+    for number, parameter in enumerate(net.parameters()):
+        if parameter.requires_grad:
+            assert torch.equal(state["state"][number]["exp_avg"], optimizer.state[parameter]["exp_avg"])
+        else:
+            assert number not in state["state"]
+    again = adamw(parameter_groups(net), [], Rates(0.1, 0.2), fused=False)
+    again.load_state_dict(state)
+    for parameter in optimizer.state:
+        assert torch.equal(again.state[parameter]["exp_avg"], optimizer.state[parameter]["exp_avg"])
+    assert in_order_of(net.parameters(), optimizer, state) is state
+    assert in_order_of([], optimizer, optimizer.state_dict()) == optimizer.state_dict()

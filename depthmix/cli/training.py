@@ -243,5 +243,6 @@ def _quieten() -> None:
         "Total length of `list` across ranks is zero.*",
         ".*LeafSpec.*",
         ".*tips.*",
+        "Found .* module.* in eval mode at the start of training",  # those of frozen stages
     ):
         warnings.filterwarnings("ignore", message=text)

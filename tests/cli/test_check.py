@@ -82,6 +82,11 @@ MISTAKES = [
     ("model.heads", ["sky"], "heads:", "model.heads: no term trains the head 'sky'; add a term"),
     ("model.net.init_args.outputs", 2, "net:", "model.net: gives 2 channels, but depth and heads [] are 1"),
     ("model.patience", 0, "patience: 0", "model.patience: must be at least 1, got 0"),
+    ("model.layer_decay", 1.5, "layer_decay: 1.5", "model.layer_decay: must be in (0, 1], got 1.5"),
+    ("model.frozen_stages", 3, "frozen_stages: 3", "model.frozen_stages: must be from 0 to 2, the stages of"),
+    ("model.ema", 1.0, "ema: 1.0", "model.ema: must be between 0 and 1, got 1.0"),
+    ("model.compile", "yes please", "compile: yes please", "model.compile: must be true or false"),
+    ("model.checkpoint_gradient", True, "checkpoint_gradient: true", "did you mean 'checkpoint_gradients'?"),
     ("model.focal_canonical", -1.0, "focal_canonical: -1.0", "model.focal_canonical: must be positive"),
     ("model.net.init_args.widths", [-8, 8], "net:", "model.net: `widths` must be positive multiples of 8"),
     (
@@ -95,6 +100,10 @@ MISTAKES = [
 
 def test_a_configuration_that_can_train_has_no_problems(tmp_path, sets, capsys):
     assert checked(tmp_path, capsys, config(sets)) == (0, [])
+    values = config(sets)
+    values["model"] |= {"layer_decay": 0.8, "frozen_stages": 1, "ema": 0.999}
+    values["model"] |= {"compile": True, "checkpoint_gradients": True}
+    assert checked(tmp_path, capsys, values) == (0, [])
 
 
 @pytest.mark.parametrize(("path", "value", "line", "said"), MISTAKES, ids=[m[0] for m in MISTAKES])

@@ -288,3 +288,29 @@ def test_a_training_with_a_focal_head_ends_in_a_network_that_estimates(tmp_path,
     ]
     assert main(["predict", str(photo(tmp_path)), *arguments]) == 0
     assert "px estimated by the network); wrote" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_split_weights_are_trained_gone_on_with_and_tested_by_commands(tmp_path, sets):
+    values = small(tmp_path, sets)
+    values["data"] |= {
+        "steps_per_epoch": 2,
+        "batch_size": 2,
+        "workers": 0,
+        "test_sources": {"stereo": "stereo"},
+    }
+    values["data"]["augment"] = {"height": 32, "width": 32}
+    values["model"]["ema"] = 0.9
+    options = {"data_parallel_size": 1, "tensor_parallel_size": 1, "save_distributed_checkpoint": False}
+    strategy = "lightning.pytorch.strategies.ModelParallelStrategy"
+    values["trainer"] |= {"strategy": {"class_path": strategy, "init_args": options}, "devices": 1}
+    file = write(tmp_path, values)
+    assert in_child(lambda: main(["fit", "--config", file])) == 0
+    more = ["--trainer.max_epochs", "2", "--ckpt_path", "last"]
+    assert in_child(lambda: main(["fit", "--config", file, *more])) == 0
+    content = read_checkpoint(tmp_path / "run" / "last.ckpt")
+    assert (content["global_step"], content["average"]["updates"]) == (4, 4)
+    assert in_child(lambda: main(["test", "--config", file, "--ckpt_path", "last"])) == 0
+    assert json.loads((tmp_path / "run" / "test.json").read_text())["rows"]
+    options["save_distributed_checkpoint"] = True
+    assert in_child(lambda: main(["fit", "--config", write(tmp_path, values)])) == 2
