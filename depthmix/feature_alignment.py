@@ -92,8 +92,7 @@ class AlignedFeatures:
     """
 
     def __init__(self, options: FeatureAlignment, net: nn.Module) -> None:
-        given = options.teacher
-        self.teacher = given if isinstance(given, nn.Module) else load_trained(given).net
+        self.teacher = _network(options.teacher)
         self.teacher.requires_grad_(False).eval()
         self.options = options
         self._layers = {
@@ -158,6 +157,16 @@ class AlignedFeatures:
             matrix = nn.init.orthogonal_(torch.empty(outer, inner), generator=draw)
             self._projection = matrix.to(teacher.device)
         return torch.einsum("dc,bchw->bdhw", self._projection.to(teacher.dtype), teacher)
+
+
+def _network(teacher: str | nn.Module) -> nn.Module:
+    if isinstance(teacher, nn.Module):
+        return teacher
+    try:
+        return load_trained(teacher).net
+    except ConfigError as error:
+        field = "model.feature_alignment.teacher"
+        raise ConfigError(error.reason, file=error.file, field=field, hint=error.hint) from error
 
 
 def _layer(net: nn.Module, name: str, option: str) -> nn.Module:

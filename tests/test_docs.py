@@ -20,6 +20,7 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     ROOT / "docs" / "concepts.md",
+    ROOT / "docs" / "distil.md",
     ROOT / "docs" / "losses.md",
     ROOT / "docs" / "predict.md",
     ROOT / "docs" / "promises.md",
@@ -32,8 +33,9 @@ TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}
 
 def blocks(text: str, language: str = "") -> list[str]:
     """Return the fenced blocks of a language, without their indent."""
-    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)
-    return [re.sub(rf"^{indent}", "", body, flags=re.MULTILINE) for indent, body in found]
+    found = re.findall(r"^( *)```(\w*)\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)
+    bodies = [(indent, body) for indent, named, body in found if named == language]
+    return [re.sub(rf"^{indent}", "", body, flags=re.MULTILINE) for indent, body in bodies]
 
 
 def commands() -> list[str]:

@@ -18,6 +18,7 @@ from depthmix.cli.schema import (
 from depthmix.errors import ConfigError, DepthmixError
 
 if TYPE_CHECKING:
+    from depthmix.feature_alignment import FeatureAlignment
     from depthmix.objective import Term
 
 __all__ = ["add_arguments", "config_problems", "data_arguments", "recipe", "run", "term_from"]
@@ -182,6 +183,7 @@ def _network_problems(
     from torch import nn
 
     from depthmix.canonical import form_of
+    from depthmix.feature_alignment import AlignedFeatures
     from depthmix.task import DepthTask
 
     options = dict(document.values["model"])
@@ -190,11 +192,38 @@ def _network_problems(
     except (DepthmixError, MemoryError, RuntimeError, TypeError, ValueError) as error:
         return [Problem(*document.place("model", "net"), "model.net", str(error))]
     try:
+        features = _feature_alignment(options.pop("feature_alignment", None))
         task = DepthTask(net, **(options | {"terms": terms}))
         form_of(arguments.get("augment"), task.focal_canonical, task.heads)
+        if features is not None:
+            AlignedFeatures(features, net)
     except DepthmixError as error:
         return [_placed(document, error)]
     return []
+
+
+def _feature_alignment(options: dict[str, Any] | None) -> "FeatureAlignment | None":
+    """Build what stands in `model.feature_alignment`; of networks only those that may be imported.
+
+    Raises:
+        ConfigError: there is no such network, or an option is out of its range.
+    """
+    from torch import nn
+
+    from depthmix.feature_alignment import FeatureAlignment
+
+    if options is None:
+        return None
+    teacher = options["teacher"]
+    if isinstance(teacher, dict):
+        path = str(teacher.get("class_path"))
+        if resolve_class(path, nn.Module) is None:
+            hint = "say --trust if it is a class outside of depthmix that you trust"
+            raise ConfigError(
+                f"no network is called {path!r}", field="model.feature_alignment.teacher", hint=hint
+            )
+        teacher = _build(teacher, nn.Module)
+    return FeatureAlignment(**(options | {"teacher": teacher}))
 
 
 def _placed_all(document: Document, texts: list[str]) -> list[Problem]:
@@ -243,11 +272,16 @@ def data_arguments(data: dict[str, Any], root: str | None) -> dict[str, Any]:
     """
     from depthmix.augment import AugmentOptions
     from depthmix.data import SourceSpec
+    from depthmix.device_augment import DeviceAugmentOptions
     from depthmix.mixture import Phase
     from depthmix.shapes import Shape
 
     arguments = data | ({"root": root} if root else {})
-    arguments["sources"] = {name: SourceSpec(**(spec or {})) for name, spec in data["sources"].items()}
+    specs = {name: dict(spec or {}) for name, spec in data["sources"].items()}
+    for options in (arguments, *specs.values()):
+        if options.get("device_augment"):
+            options["device_augment"] = DeviceAugmentOptions(**options["device_augment"])
+    arguments["sources"] = {name: SourceSpec(**spec) for name, spec in specs.items()}
     if data.get("augment"):
         arguments["augment"] = AugmentOptions(**data["augment"])
     if data.get("curriculum"):

@@ -81,6 +81,33 @@ MISTAKES = [
     ("model.heads", ["skyy"], "- skyy", "model.heads[0]: must be one of uncertainty, sky, focal, got 'skyy'"),
     ("model.heads", ["sky"], "heads:", "model.heads: no term trains the head 'sky'; add a term"),
     ("model.net.init_args.outputs", 2, "net:", "model.net: gives 2 channels, but depth and heads [] are 1"),
+    (
+        "data.device_augment",
+        {"cutmix": 2.0},
+        "cutmix: 2.0",
+        "data.device_augment.cutmix: must be in [0, 1], got 2.0",
+    ),
+    (
+        "model.feature_alignment",
+        {"teacher": "gone.ckpt"},
+        "teacher: gone.ckpt",
+        "gone.ckpt: no such checkpoint",
+    ),
+    (
+        "model.feature_alignment",
+        {"teacher": {"class_path": "depthmix.models.LihgtNet"}},
+        "teacher:",
+        "no network is called 'depthmix.models.LihgtNet'",
+    ),
+    (
+        "model.feature_alignment",
+        {
+            "teacher": {"class_path": "LiteDepthNet", "init_args": {"pretrained": None}},
+            "student_layer": "midle",
+        },
+        "student_layer: midle",
+        "LightDepthNet has no module 'midle'",
+    ),
     ("model.patience", 0, "patience: 0", "model.patience: must be at least 1, got 0"),
     ("model.layer_decay", 1.5, "layer_decay: 1.5", "model.layer_decay: must be in (0, 1], got 1.5"),
     ("model.frozen_stages", 3, "frozen_stages: 3", "model.frozen_stages: must be from 0 to 2, the stages of"),
