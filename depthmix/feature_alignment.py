@@ -137,6 +137,7 @@ class AlignedFeatures:
         finally:
             handle.remove()
         features = found[-1] if found else None
+        features = getattr(features, "feature_maps", features)  # of a backbone of transformers
         if isinstance(features, list | tuple) and features:
             features = features[-1]  # the coarsest of an encoder's maps
         if not isinstance(features, Tensor) or features.dim() != 4:
@@ -180,7 +181,8 @@ def _layer(net: nn.Module, name: str, option: str) -> nn.Module:
             raise ConfigError(reason, field=field, hint=f"it has {known}") from error
     stages = getattr(net, "stages", None)
     last = stages[-1] if stages else getattr(net, "encoder", None)
-    # A list of modules is never called itself, so there would be nothing to see.
+    while isinstance(last, nn.ModuleList) and len(last):
+        last = last[-1]  # a list of modules is never called itself
     if not isinstance(last, nn.Module) or isinstance(last, nn.ModuleList):
         reason = f"{type(net).__name__} does not say what its encoder is"
         raise ConfigError(reason, field=field, hint="name the module whose features are compared")

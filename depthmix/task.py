@@ -100,6 +100,9 @@ class DepthTask(LightningModule):
             raise ConfigError(f"must be between 0 and 1, got {ema}", field="model.ema")
         if patience < 1:
             raise ConfigError(f"must be at least 1, got {patience}", field="model.patience")
+        if compile and feature_alignment is not None:
+            reason = "cannot go with `feature_alignment`: compiled code passes over what looks at features"
+            raise ConfigError(reason, field="model.compile", hint="set it to false")
         _check_heads(net, terms, heads or ())
         # From a configuration all arguments are plain; built in Python some of them hold modules, which a
         # checkpoint that loads without unpickling code cannot keep.

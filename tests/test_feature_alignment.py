@@ -1,5 +1,6 @@
 """A student's features are drawn to those of a frozen teacher, which is neither trained nor saved."""
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -157,11 +158,26 @@ class Tokens(nn.Module):
         return x.flatten(2)
 
 
+@pytest.mark.parametrize("net", [LightDepthNet((8, 16, 24), 1), LiteDepthNet(pretrained=None)])
+def test_the_last_module_of_the_encoder_is_compared_where_nothing_is_named(net: nn.Module) -> None:
+    batch = random_batch(list(KINDS.values()))
+    aligned = AlignedFeatures(FeatureAlignment(deepcopy(net)), net)
+    _, distance = aligned(lambda batch: net(batch.image_float), batch)
+    assert float(distance) == 0
+    last = net.stages[-1][-1]
+    assert aligned._layers["student_layer"] is last
+
+
+def test_compiled_code_would_pass_it_over_so_it_is_refused() -> None:
+    with pytest.raises(ConfigError, match="compile: cannot go with `feature_alignment`"):
+        task(compile=True, feature_alignment=middles(light()))
+
+
 def test_layers_that_cannot_be_compared_are_named() -> None:
     with pytest.raises(ConfigError, match=r"student_layer: LightDepthNet has no module 'midle'.*middle"):
         AlignedFeatures(FeatureAlignment(light(), student_layer="midle", teacher_layer="middle"), light())
-    with pytest.raises(ConfigError, match=r"teacher_layer: LightDepthNet does not say what its encoder is"):
-        AlignedFeatures(FeatureAlignment(light(), student_layer="middle"), light())
+    with pytest.raises(ConfigError, match=r"teacher_layer: Sequential does not say what its encoder is"):
+        AlignedFeatures(FeatureAlignment(nn.Sequential(nn.Conv2d(3, 2, 1)), student_layer="middle"), light())
     with pytest.raises(
         ConfigError, match=r"teacher_layer: must give a map of features \[b c h w\], gave a tensor"
     ):

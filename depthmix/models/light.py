@@ -126,9 +126,7 @@ class LightDepthNet(nn.Module):
         for block, down in zip(self.encoder, self.down, strict=True):
             kept.append(self._block(block, x))
             x = down(kept[-1])
-        x = x + self.context(x.mean((2, 3)))[:, :, None, None]
-        for block in self.middle:
-            x = self._block(block, x)
+        x = self._block(self.middle, x + self.context(x.mean((2, 3)))[:, :, None, None])
         for block, up in zip(reversed(self.decoder), reversed(self.up), strict=True):
             x = self._block(block, doubled(up(x)) + kept.pop())
         return x

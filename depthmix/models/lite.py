@@ -136,9 +136,7 @@ class LiteDepthNet(nn.Module):
             joint(found, places(found, height, width, side=2 ** (level + 1)))
             for level, (joint, found) in enumerate(zip(self.joints, maps, strict=True))
         ]
-        x = x + self.context(x.mean((2, 3)))[:, :, None, None]
-        for block in self.middle:
-            x = self._block(block, x)
+        x = self._block(self.middle, x + self.context(x.mean((2, 3)))[:, :, None, None])
         fine[0] = fine[0] + self.stem(functional.pixel_unshuffle((padded - 0.5) * 4, 2))
         for up, block, kept in zip(reversed(self.up), reversed(self.decoder), reversed(fine), strict=True):
             x = self._block(block, doubled(up(x)) + kept)
