@@ -163,7 +163,7 @@ def test_the_last_module_of_the_encoder_is_compared_where_nothing_is_named(net: 
     batch = random_batch(list(KINDS.values()))
     aligned = AlignedFeatures(FeatureAlignment(deepcopy(net)), net)
     _, distance = aligned(lambda batch: net(batch.image_float), batch)
-    assert float(distance) == 0
+    assert distance.item() == 0
     last = net.stages[-1][-1]
     assert aligned._layers["student_layer"] is last
 
