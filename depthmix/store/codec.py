@@ -172,10 +172,12 @@ def encode_log16(values: Float32[np.ndarray, "h w"], valid: Bool[np.ndarray, "h 
 
     Convention: the worst-case relative error is `log16_error(smallest, largest)`.
     """
-    inside = values[valid].astype(np.float64)
-    low, high = inside.min(), inside.max()
-    span = np.log(high) - np.log(low)
-    place = (np.log(inside) - np.log(low)) / (span or 1.0)
+    place = values[valid].astype(np.float64)
+    low, high = place.min(), place.max()
+    # In place, here and in what follows: at every step a new array would be fresh memory.
+    np.log(place, out=place)
+    place -= np.log(low)
+    place /= (np.log(high) - np.log(low)) or 1.0
     return _pack_codes(valid, place, low, high, _log_steps(low, high))
 
 
@@ -197,9 +199,11 @@ def encode_affine16(values: Float32[np.ndarray, "h w"], valid: Bool[np.ndarray, 
 
     Convention: the worst-case absolute error is `affine16_error(smallest, largest)`.
     """
-    inside = values[valid].astype(np.float64)
-    low, high = inside.min(), inside.max()
-    return _pack_codes(valid, (inside - low) / ((high - low) or 1.0), low, high, STEPS)
+    place = values[valid].astype(np.float64)
+    low, high = place.min(), place.max()
+    place -= low
+    place /= (high - low) or 1.0
+    return _pack_codes(valid, place, low, high, STEPS)
 
 
 def decode_affine16(blob: Blob, size: Size) -> CodedMap:
@@ -318,10 +322,14 @@ def _log_steps(low: float, high: float) -> int:
     return min(max(math.ceil(math.log(high / low) / SPACING), 1), STEPS)
 
 
-def _pack_codes(valid: np.ndarray, position: np.ndarray, low: float, high: float, steps: int) -> bytes:
-    """Store positions 0 .. 1 inside the range as codes 1 .. steps + 1, with the range in front."""
+def _pack_codes(valid: np.ndarray, place: np.ndarray, low: float, high: float, steps: int) -> bytes:
+    """Store places 0 .. 1 inside the range as codes 1 .. steps + 1, the range in front; overwrites `place`."""
+    place *= steps
+    np.rint(place, out=place)
+    np.clip(place, 0, steps, out=place)
+    place += 1
     codes = np.zeros(valid.shape, np.uint16)
-    codes[valid] = np.clip(np.rint(position * steps), 0, steps) + 1
+    codes[valid] = place
     return RANGE.pack(low, high, steps) + _compress(codes)
 
 

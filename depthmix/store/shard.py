@@ -5,7 +5,7 @@ import json
 import math
 import operator
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -176,7 +176,7 @@ def build_shard(samples: Sequence[EncodedSample], metadata: Mapping[str, Any]) -
     index = _index(samples)
     described = {**metadata, "fields": list(FIELDS), "keys": list(index.keys), "digests": list(index.digests)}
     image, start = _hdf5_image(
-        b"".join(blob for sample in samples for blob in sample.blobs),
+        [blob for sample in samples for blob in sample.blobs],
         {
             "sizes": index.sizes.astype("<u4"),
             "cameras": index.cameras.astype("<f8"),
@@ -201,8 +201,15 @@ def _index(samples: Sequence[EncodedSample]) -> ShardIndex:
         offsets=ends - lengths,
         lengths=lengths,
         crc32=_rows([[zlib.crc32(blob) for blob in sample.blobs] for sample in samples], fields, np.int64),
-        digests=tuple(hashlib.sha256(b"".join(sample.blobs)).hexdigest() for sample in samples),
+        digests=tuple(_digest(sample.blobs) for sample in samples),
     )
+
+
+def _digest(blobs: Sequence[bytes]) -> str:
+    digest = hashlib.sha256()
+    for blob in blobs:
+        digest.update(blob)
+    return digest.hexdigest()
 
 
 def _rows(rows: Sequence[Any], width: int, dtype: type) -> np.ndarray:
@@ -210,14 +217,27 @@ def _rows(rows: Sequence[Any], width: int, dtype: type) -> np.ndarray:
     return np.array(rows, dtype) if rows else np.zeros((0, width), dtype)
 
 
-def _hdf5_image(payload: bytes, tables: Mapping[str, np.ndarray]) -> tuple[bytes, int]:
-    """Return the file image and the position of the payload in it."""
+def _hdf5_image(blobs: Sequence[bytes], tables: Mapping[str, np.ndarray]) -> tuple[bytes, int]:
+    """Return the file image and the position of the first blob in it."""
     import h5py
 
     with h5py.File.in_memory(libver=("v110", "v110")) as file:
-        data = file.create_dataset("bytes", data=np.frombuffer(payload, np.uint8))
+        data = file.create_dataset("bytes", (sum(map(len, blobs)),), np.uint8)
+        _write_all(data, blobs)
         for name, table in tables.items():
             checked = {"chunks": table.shape, "fletcher32": True} if len(table) else {}
             file.create_dataset(name, data=table, **checked)
         file.flush()
         return file.id.get_file_image(), data.id.get_offset() or 0  # none where nothing is stored
+
+
+def _write_all(data: Any, blobs: Iterable[bytes]) -> None:
+    """Write blobs one behind the other: joined first, a shard would be in memory once more."""
+    from h5py import h5s
+
+    # By h5py's identifiers: its slices cost more than the writing.
+    place, start = data.id.get_space(), 0
+    for blob in filter(None, blobs):
+        place.select_hyperslab((start,), (len(blob),))
+        data.id.write(h5s.create_simple((len(blob),)), place, np.frombuffer(blob, np.uint8))
+        start += len(blob)

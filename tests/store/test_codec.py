@@ -55,6 +55,48 @@ def test_log_code_of_everyday_depths_errs_by_less_than_63_millionths(label):
     assert (np.abs(decoded - values)[valid] <= 6.3e-5 * values[valid]).all()
 
 
+def packed(valid, place, low, high, steps):
+    codes = np.zeros(valid.shape, np.uint16)
+    codes[valid] = np.clip(np.rint(place * steps), 0, steps) + 1
+    return codec.RANGE.pack(low, high, steps) + codec._compress(codes)
+
+
+def log16_by_its_formula(values, valid):
+    inside = values[valid].astype(np.float64)
+    low, high = inside.min(), inside.max()
+    place = (np.log(inside) - np.log(low)) / ((np.log(high) - np.log(low)) or 1.0)
+    return packed(valid, place, low, high, codec._log_steps(low, high))
+
+
+def affine16_by_its_formula(values, valid):
+    inside = values[valid].astype(np.float64)
+    low, high = inside.min(), inside.max()
+    return packed(valid, (inside - low) / ((high - low) or 1.0), low, high, codec.STEPS)
+
+
+@given(labels(positive), labels(finite))
+@calm
+def test_codes_are_byte_for_byte_those_of_their_formulas(label, affine_label):
+    assert codec.encode_log16(*label) == log16_by_its_formula(*label)
+    assert codec.encode_affine16(*affine_label) == affine16_by_its_formula(*affine_label)
+
+
+@pytest.mark.parametrize("shape", [(1, 9973), (120, 160)])
+def test_codes_of_whole_maps_are_byte_for_byte_those_of_their_formulas(shape):
+    random = np.random.default_rng(0)
+    values, valid = random.uniform(0.5, 80, shape).astype(np.float32), random.random(shape) < 0.7
+    assert codec.encode_log16(values, valid) == log16_by_its_formula(values, valid)
+    assert codec.encode_affine16(values, valid) == affine16_by_its_formula(values, valid)
+
+
+@pytest.mark.parametrize("encode", [codec.encode_log16, codec.encode_affine16])
+def test_encoding_leaves_its_arguments_alone(encode):
+    values, valid = np.float64([[1.5, 2.0, 3.0]]), np.ones((1, 3), bool)
+    encode(values, valid)
+    assert values.tolist() == [[1.5, 2.0, 3.0]]
+    assert valid.all()
+
+
 @pytest.mark.parametrize("steps", [1, 254, 255, 256, 511, 65279, 65534])
 def test_the_last_of_any_number_of_steps_is_the_largest_value(steps):
     values = np.exp(np.array([[0, (steps - 0.5) * codec.SPACING]])).astype(np.float32)

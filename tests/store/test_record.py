@@ -7,6 +7,7 @@ import pytest
 
 from depthmix.errors import CorruptShard, StorageError
 from depthmix.store.record import (
+    BACK,
     commit,
     open_plain,
     pack_record,
@@ -60,6 +61,21 @@ def test_a_write_that_lies_is_noticed_before_the_file_gets_its_name(tmp_path, mo
     with pytest.raises(StorageError, match="gave back other bytes"):
         commit(tmp_path / "a", b"bytes")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("size", [BACK - 1, BACK, 2 * BACK + 5])
+@pytest.mark.parametrize(
+    "lie", [lambda data: data[:-1] + b"!", lambda data: data + b"!", lambda data: data[:-1]]
+)
+def test_the_last_byte_of_a_large_file_is_read_back_too(tmp_path, monkeypatch, size, lie):
+    data = bytes(size)
+    commit(tmp_path / "a", memoryview(data))
+    assert (tmp_path / "a").read_bytes() == data
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda handle, data: (real(handle, lie(bytes(data))), len(data))[1])
+    with pytest.raises(StorageError, match="gave back other bytes"):
+        commit(tmp_path / "b", data)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 def test_a_full_disk_says_what_to_do(tmp_path, monkeypatch):

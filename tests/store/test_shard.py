@@ -1,3 +1,5 @@
+import hashlib
+import io
 import json
 import time
 
@@ -6,7 +8,7 @@ import numpy as np
 import pytest
 
 from depthmix.store.codec import FIELDS, CodecOptions, decode_fields
-from depthmix.store.shard import SCHEMA, ShardIndex, build_shard, shard_name
+from depthmix.store.shard import SCHEMA, EncodedSample, ShardIndex, build_shard, shard_name
 from depthmix.store.writer import encode_sample
 from tests.store.helpers import TinySource, make_raw
 
@@ -58,6 +60,23 @@ def test_bytes_of_a_shard_do_not_depend_on_time_or_memory(encoded):
     second, _ = build_shard(encoded, {"name": "tiny"})
     assert first == second
     assert garbage
+
+
+@pytest.mark.parametrize("count", [0, 1, 4])
+def test_a_shard_is_the_file_that_h5py_makes_of_all_bytes_at_once(encoded, count):
+    odd = EncodedSample("odd", (1, 1), None, (b"", b"x" * 70_000, b"", b"", b"y", b"", b""))
+    chosen = [*encoded, odd][:count]
+    image, index = build_shard(chosen, {"name": "tiny"})
+    payload = b"".join(blob for sample in chosen for blob in sample.blobs)
+    with h5py.File.in_memory(libver=("v110", "v110")) as file, h5py.File(io.BytesIO(image), "r") as ours:
+        file.create_dataset("bytes", data=np.frombuffer(payload, np.uint8))
+        for name in ("sizes", "cameras", "offsets", "lengths", "crc32", "metadata"):
+            table = ours[name][:]
+            checked = {"chunks": table.shape, "fletcher32": True} if len(table) else {}
+            file.create_dataset(name, data=table, **checked)
+        file.flush()
+        assert file.id.get_file_image() == image
+    assert list(index.digests) == [hashlib.sha256(b"".join(sample.blobs)).hexdigest() for sample in chosen]
 
 
 def test_index_points_at_the_fields_in_the_file(encoded):
