@@ -323,7 +323,7 @@ def _log_steps(low: float, high: float) -> int:
 
 
 def _pack_codes(valid: np.ndarray, place: np.ndarray, low: float, high: float, steps: int) -> bytes:
-    """Store places 0 .. 1 inside the range as codes 1 .. steps + 1, the range in front; overwrites `place`."""
+    """Store places 0 .. 1 inside the range as codes 1 .. steps + 1 behind the range; overwrites `place`."""
     place *= steps
     np.rint(place, out=place)
     np.clip(place, 0, steps, out=place)
