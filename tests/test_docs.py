@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 import depthmix.losses
+import depthmix.models
 from depthmix.cli.check import config_problems
 from depthmix.cli.main import COMMANDS, TRAINING, _parser
 from depthmix.predict.files import ENDINGS
@@ -23,6 +24,7 @@ PAGES = [
     ROOT / "docs" / "distil.md",
     ROOT / "docs" / "losses.md",
     ROOT / "docs" / "predict.md",
+    ROOT / "docs" / "networks.md",
     ROOT / "docs" / "promises.md",
     ROOT / "docs" / "training.md",
 ]
@@ -73,6 +75,17 @@ def test_every_command_of_the_pages_exists_and_readme_names_the_main_ones():
 def test_the_configurations_of_the_pages_have_no_problem_of_form(tmp_path):
     shown = blocks(README, "yaml") + blocks(TEXTS[ROOT / "docs" / "training.md"], "yaml")
     assert len(shown) >= 2
+    for text in shown:
+        (tmp_path / "mix.yaml").write_text(text)
+        assert config_problems(tmp_path / "mix.yaml", partial=True) == []
+
+
+def test_the_page_of_networks_names_the_exported_ones_and_options_that_they_have(tmp_path):
+    page = TEXTS[ROOT / "docs" / "networks.md"]
+    exported = {name for name in depthmix.models.__all__ if name.endswith("Net")}
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == exported
+    shown = blocks(page, "yaml")
+    assert len(shown) == 3
     for text in shown:
         (tmp_path / "mix.yaml").write_text(text)
         assert config_problems(tmp_path / "mix.yaml", partial=True) == []

@@ -135,11 +135,13 @@ def test_a_frozen_encoder_gets_no_gradient_and_drops_nothing(name: str):
 def test_recomputed_layers_give_the_same_gradients(name: str):
     net, image = made(name).train(), images(count=1)
     stem = [p for p in net.stages[0].parameters() if p.requires_grad]
+    torch.manual_seed(0)  # BEiT drops branches at random
     plain = torch.autograd.grad(net(image).sum(), stem)
     runs = []
     inside = next(m for m in net.stages[2].modules() if isinstance(m, nn.Linear))
     inside.register_forward_pre_hook(lambda *_: runs.append(1))
     net.checkpoint_gradients()
+    torch.manual_seed(0)
     again = torch.autograd.grad(net(image).sum(), stem)
     assert len(runs) == 2  # once on the way there, and once on the way back
     assert all(one.abs().sum() > 0 for one in plain)
