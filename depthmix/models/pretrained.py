@@ -206,16 +206,16 @@ def _json(file: Path) -> dict[str, Any]:
 
 def _refuse_downloads(stated: Mapping[str, Any], option: str) -> None:
     """Refuse what transformers would look up on the hub, or build with timm, which needs torchvision."""
-    inner = [value for value in stated.values() if isinstance(value, Mapping)]
-    if stated.get("use_timm_backbone") or stated.get("model_type") in ("timm_backbone", "timm_wrapper"):
-        reason = "needs timm, which brings torchvision; depthmix runs without both"
-        raise ConfigError(reason, field=option, hint="give a network of transformers itself")
-    if stated.get("backbone") is not None and not stated.get("backbone_config"):
-        reason = f"takes its backbone {str(stated['backbone'])[:60]!r} from elsewhere"
-        hint = "load it with transformers once and save it again, which puts all into one folder"
-        raise ConfigError(reason, field=option, hint=hint)
-    for values in inner:
-        _refuse_downloads(values, option)
+    parts: list[Mapping[str, Any]] = [stated]
+    for part in parts:  # which grows
+        parts += [value for value in part.values() if isinstance(value, Mapping)]
+        if part.get("use_timm_backbone") or part.get("model_type") in ("timm_backbone", "timm_wrapper"):
+            reason = "needs timm, which brings torchvision; depthmix runs without both"
+            raise ConfigError(reason, field=option, hint="give a network of transformers itself")
+        if part.get("backbone") is not None and not part.get("backbone_config"):
+            reason = f"takes its backbone {str(part['backbone'])[:60]!r} from elsewhere"
+            hint = "load it with transformers once and save it again, which puts all into one folder"
+            raise ConfigError(reason, field=option, hint=hint)
 
 
 @contextmanager

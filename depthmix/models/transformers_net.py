@@ -41,7 +41,14 @@ __all__ = ["TransformersDepthNet"]
 SCALE, SHIFT = 0.1, 0.01  # of relative numbers, until training or `fit` finds better ones
 FASTER: Final = 10.0  # than other weights log scale and log shift move: at a small rate theirs is a long way
 FARTHEST: Final = 1e4  # canonical metres, that a fitted shift allows
-KEPT: Final = ("meaning", "focal_canonical", "focal_per_width", "scale", "shift")  # in a folder of our own
+# What a folder of our own states, and of which type.
+KEPT: Final[Mapping[str, Any]] = {
+    "meaning": str,
+    "focal_canonical": float | int,
+    "focal_per_width": float | int,
+    "scale": float | int,
+    "shift": float | int,
+}
 
 
 class TransformersDepthNet(nn.Module):
@@ -272,7 +279,8 @@ def _stated(model: str | None, config: dict[str, object] | None) -> tuple[Stated
         raise ConfigError("give either `model` or `config`", field="model")
     stated = Stated(dict(config)) if config is not None else read_stated(str(model), "model")
     kept = stated.config.pop("depthmix", None)
-    return stated, {name: kept[name] for name in KEPT if name in kept} if isinstance(kept, dict) else {}
+    kept = kept if isinstance(kept, dict) else {}
+    return stated, {name: kept[name] for name, kind in KEPT.items() if isinstance(kept.get(name), kind)}
 
 
 def _depth_config(stated: Mapping[str, Any]) -> Any:

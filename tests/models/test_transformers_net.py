@@ -323,6 +323,7 @@ WRONG: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({}, {"model": "x"}, "give either `model` or `config`"),
     ({"model_type": "deep"}, {}, "its model_type 'deep' is unknown to transformers 5"),
     ({"hidden_size": "wide"}, {}, "its configuration is none of dpt: "),
+    ({"depthmix": {"scale": "wide", "shift": -1.0}}, {}, "shift: must be positive, got -1"),
     ({"num_attention_heads": 3}, {}, "cannot build dpt: "),
     ({"backbone": "resnet50"}, {}, "takes its backbone 'resnet50' from elsewhere"),
     ({"use_timm_backbone": True}, {}, "needs timm, which brings torchvision; depthmix runs without both"),
@@ -407,6 +408,13 @@ def test_a_damaged_folder_is_named(case: str, tmp_path: Path):
         TransformersDepthNet(str(tmp_path))
     assert message in str(caught.value)
     assert str(tmp_path) in str(caught.value) or case == "colours"
+
+
+def test_a_configuration_of_many_levels_is_refused(tmp_path: Path):
+    deep = '{"in": ' * 900 + "{}" + "}" * 900
+    (tmp_path / "config.json").write_text(f'{{"model_type": "dpt", "in": {deep}}}')
+    with pytest.raises(ConfigError, match=r"cannot be read|its configuration is none of dpt"):
+        TransformersDepthNet(str(tmp_path), meaning="relative")
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path):
