@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 MOST: Final = 1 << 20  # bytes of a configuration
+LEVELS: Final = 16  # of mappings and lists in it
 NAME: Final = re.compile(r"[\w.-]+(/[\w.-]+)?")
 EXTRA: Final = "pip install depthmix[hub]"
 # Weights that checkpoints of other tasks lack by design: a token that only pretraining uses, and the
@@ -91,6 +92,7 @@ def config_of(stated: Mapping[str, Any], option: str) -> Any:
         version = transformers_package().__version__
         reason = f"its model_type {kind!r} is unknown to transformers {version}"
         raise ConfigError(reason, field=option, hint="a newer version may know it")
+    _refuse_levels(stated, option)
     _refuse_downloads(stated, option)
     try:
         return mapping[kind].from_dict(dict(stated))
@@ -202,6 +204,16 @@ def _json(file: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ConfigError("must hold an object of JSON", file=file)
     return values
+
+
+def _refuse_levels(stated: Mapping[str, Any], option: str) -> None:
+    """Refuse what is nested more deeply than Python copies."""
+    layer: list[Any] = [stated]
+    for _ in range(LEVELS):
+        inside = [value for one in layer for value in (one.values() if isinstance(one, Mapping) else one)]
+        layer = [value for value in inside if isinstance(value, Mapping | list | tuple)]
+    if layer:
+        raise ConfigError(f"its configuration has more than {LEVELS} levels", field=option)
 
 
 def _refuse_downloads(stated: Mapping[str, Any], option: str) -> None:
