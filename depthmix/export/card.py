@@ -6,7 +6,6 @@ from typing import Any, Final
 
 import yaml
 
-from depthmix import __version__
 from depthmix.errors import visible
 from depthmix.export.graph import METRIC, RELATIVE
 from depthmix.export.licences import by_strictness, hub_licence
@@ -123,7 +122,7 @@ def _head(trained: Trained, native: bool) -> str:
 
 
 def _version(trained: Trained) -> str:
-    return escaped(trained.origin.version or f"before {__version__}")
+    return escaped(trained.origin.version or "of a version that is not known")
 
 
 def _meaning(trained: Trained) -> str:

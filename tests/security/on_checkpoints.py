@@ -1,14 +1,16 @@
 """Attacks by checkpoints: each one that is unpickled runs code."""
 
 import io
+import json
 import os
 import zipfile
+from pathlib import Path
 
 import torch
 
 import depthmix.cli.training  # noqa: F401  (imported before anything is watched)
 from depthmix.trained import load_trained
-from tests.security.box import MIB, Box, Runs, attack, bomb, cli
+from tests.security.box import MIB, Box, Runs, attack, bomb, cli, refused_for
 
 
 class Allocates:
@@ -147,6 +149,85 @@ def a_checkpoint_of_two_megabytes_unpacks_to_half_a_gigabyte(box):
             for _ in range(512):
                 member.write(bytes(MIB))
     return load_trained(box.root / "bomb.ckpt")
+
+
+@attack
+def a_checkpoint_asks_for_a_billion_blocks(box):
+    arguments = {"widths": [8, 8], "bottleneck": 10**9}
+    spec = {"class_path": "depthmix.models.LightDepthNet", "init_args": arguments}
+    refused_for(lambda: load_trained(with_facts(box, net=spec)), "would have more than")
+
+
+@attack
+def a_checkpoint_asks_for_layers_of_a_million_channels(box):
+    arguments = {"widths": [8, 1 << 20], "bottleneck": 0}
+    spec = {"class_path": "depthmix.models.LightDepthNet", "init_args": arguments}
+    refused_for(lambda: load_trained(with_facts(box, net=spec)), "would have more than|cannot build")
+
+
+@attack
+def a_checkpoint_lets_its_network_read_a_file(box):
+    arguments = {"pretrained": str(box.canary)}
+    spec = {"class_path": "depthmix.models.LiteDepthNet", "init_args": arguments}
+    refused_for(lambda: load_trained(with_facts(box, net=spec)), "read other files")
+
+
+def folder(box: Box, **changes: object) -> Path:
+    """Write a folder in the form of the hub."""
+    from safetensors.torch import save_file
+
+    from depthmix.models import LightDepthNet
+
+    net = LightDepthNet(widths=(8, 8), bottleneck=1)
+    (box.root / "hub").mkdir()
+    save_file(
+        {f"net.{name}": value for name, value in net.state_dict().items()}, box.root / "hub/model.safetensors"
+    )
+    config = {"model_type": "depthmix", "depthmix": {**FACTS, **changes}}
+    return box.write("hub/config.json", json.dumps(config)).parent
+
+
+@attack
+def a_sound_folder_of_the_hub_loads(box):
+    assert load_trained(folder(box)).metric
+
+
+@attack
+def a_folder_of_the_hub_names_a_network_of_another_module(box):
+    return load_trained(folder(box, net={"class_path": "evil_code.Net"}))
+
+
+@attack
+def a_folder_of_the_hub_names_code_of_its_own(box):
+    root = folder(box)
+    box.write("hub/modeling.py", f"import os; os.system('cp {box.canary} {box.root}/evil')")
+    config = json.loads((root / "config.json").read_text())
+    config["auto_map"] = {"AutoModelForDepthEstimation": "modeling.Net"}
+    (root / "config.json").write_text(json.dumps(config))
+    assert load_trained(root).metric
+
+
+@attack
+def a_folder_of_the_hub_holds_a_pickle(box):
+    root = folder(box)
+    torch.save(Runs(f"cp {box.canary} {box.root}/evil"), root / "pytorch_model.bin")
+    (root / "model.safetensors").unlink()
+    refused_for(lambda: load_trained(root), "no such checkpoint")
+
+
+@attack
+def facts_of_a_folder_of_the_hub_fill_the_memory(box):
+    root = folder(box)
+    (root / "config.json").write_text('{"depthmix": [' + "[]," * 30_000_000 + "[]]}")
+    refused_for(lambda: load_trained(root), "more than the 1048576 bytes")
+
+
+@attack
+def a_folder_of_the_hub_has_a_pipe_for_its_facts(box):
+    root = folder(box)
+    (root / "config.json").unlink()
+    os.mkfifo(root / "config.json")
+    refused_for(lambda: load_trained(root), "holds no config.json")
 
 
 @attack
