@@ -10,7 +10,7 @@ from torch import nn
 from depthmix.errors import ConfigError
 from depthmix.schedule import Rates
 
-__all__ = ["Group", "adamw", "freeze", "in_order_of", "parameter_groups", "stages_of"]
+__all__ = ["Group", "adamw", "freeze", "in_order_of", "parameter_groups", "regrouped", "stages_of"]
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,36 @@ def in_order_of(
     moments = {found[k]: values for k, values in state["state"].items()}
     groups = [group | {"params": [found[k] for k in group["params"]]} for group in groups]
     return {**state, "state": moments, "param_groups": groups}
+
+
+def regrouped(
+    parameters: Iterable[nn.Parameter],
+    groups: Sequence[Group],
+    learned: Sequence[nn.Parameter],
+    state: dict[str, Any],
+) -> dict[str, Any]:
+    """Hand the moments of a checkpoint to the weights that learn now; what did not learn starts without.
+
+    Args:
+        parameters: of the module, all of them.
+        groups: of now.
+        learned: what the terms learn besides.
+        state: of an optimiser of `adamw`, numbered by `in_order_of`; any other comes back as it is.
+    """
+    place = {id(parameter): number for number, parameter in enumerate(parameters)}
+    now = [*groups, *([Group(list(learned), 1.0, False)] if learned else [])]
+    wanted = [[place[id(parameter)] for parameter in group.parameters] for group in now]
+    saved = state["param_groups"]
+    if "layer_decay" not in saved[0] or [group["params"] for group in saved] == wanted:
+        return state
+    decay, rate = max(group["weight_decay"] for group in saved), saved[0]["lr"]
+    options = [
+        {"weight_decay": decay if group.decays else 0.0, "lr": rate * group.factor, "params": numbers}
+        for group, numbers in zip(now, wanted, strict=True)
+    ]
+    kept = {number for numbers in wanted for number in numbers}
+    moments = {number: values for number, values in state["state"].items() if number in kept}
+    return {**state, "state": moments, "param_groups": [saved[0] | option for option in options]}
 
 
 def freeze(net: nn.Module, count: int) -> tuple[nn.Module, ...]:

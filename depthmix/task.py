@@ -23,7 +23,7 @@ from depthmix.feature_alignment import AlignedFeatures, FeatureAlignment
 from depthmix.guard import StepGuard
 from depthmix.metrics import DepthMetrics, EvaluationSet, format_table, write_results
 from depthmix.objective import ADAPTIVE, Balance, Objective, ObjectiveValue, Term, check_terms
-from depthmix.optimiser import adamw, freeze, in_order_of, parameter_groups
+from depthmix.optimiser import adamw, freeze, in_order_of, parameter_groups, regrouped
 from depthmix.prediction import HEADS, Head, Prediction
 from depthmix.schedule import Rates, hold, scaled, schedule
 from depthmix.sharding import check_strategy, local, shard
@@ -312,6 +312,8 @@ class DepthTask(LightningModule):
             self.guard.skipped, self.guard.in_a_row = facts["skipped"]
             if self.trainer.is_global_zero:  # they are those of all ranks
                 self.figures.go_on(checkpoint["figures"])
+        if self.trainer.training and self.device_mesh is None:  # split ones have loaded their moments by now
+            self._regroup(checkpoint)
         self.image_size = (facts.get("height", 96), facts.get("width", 128))
         self.form = facts.get("form", "label")
 
@@ -322,6 +324,16 @@ class DepthTask(LightningModule):
     def _origin(self) -> Origin:
         mix = getattr(getattr(self.trainer, "datamodule", None), "identity", {})
         return Origin(__version__, self.recipe, mix.get("data", {}), mix.get("weights", {}))
+
+    def _regroup(self, checkpoint: dict[str, Any]) -> None:
+        states = checkpoint.get("optimizer_states", [])
+        learned = list(self.objective.parameters())
+        found = [regrouped(self.parameters(), self._groups, learned, state) for state in states]
+        for old, new, rates in zip(states, found, checkpoint.get("lr_schedulers", []), strict=False):
+            if new is not old:
+                count = len(new["param_groups"])
+                rates |= {name: rates[name][:1] * count for name in ("base_lrs", "_last_lr")}
+        checkpoint["optimizer_states"] = found
 
     def _net_spec(self) -> dict[str, Any] | None:
         # What a network says of itself comes first: it needs no pretrained weights where a state follows.

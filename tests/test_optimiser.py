@@ -8,7 +8,7 @@ from torch import nn
 
 from depthmix.errors import ConfigError
 from depthmix.models import LightDepthNet, LiteDepthNet
-from depthmix.optimiser import adamw, freeze, in_order_of, parameter_groups
+from depthmix.optimiser import adamw, freeze, in_order_of, parameter_groups, regrouped
 from depthmix.schedule import Rates
 
 NETS: dict[str, Callable[[], nn.Module]] = {
@@ -123,3 +123,25 @@ def test_moments_are_numbered_by_the_place_of_their_weight_and_load_as_before():
         assert torch.equal(again.state[parameter]["exp_avg"], optimizer.state[parameter]["exp_avg"])
     assert in_order_of(net.parameters(), optimizer, state) is state
     assert in_order_of([], optimizer, optimizer.state_dict()) == optimizer.state_dict()
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 0), (0, 2), (1, 2)])
+def test_moments_stay_with_their_weights_when_others_learn_from_now_on(before: int, after: int):
+    first, net = (LightDepthNet(widths=(8, 16, 16), bottleneck=1) for _ in range(2))
+    net.load_state_dict(first.state_dict())
+    freeze(first, before)
+    old = stepped(first)
+    state = in_order_of(first.parameters(), old, old.state_dict())
+    freeze(net, after)
+    groups = parameter_groups(net, 0.5)
+    found = regrouped(net.parameters(), groups, [], state)
+    new = adamw(groups, [], Rates(0.1, 0.2, 0.5), fused=False)
+    new.load_state_dict(found)
+    assert [group["weight_decay"] for group in new.param_groups] == [0.2 * group.decays for group in groups]
+    assert [group["lr"] for group in new.param_groups] == [0.1 * group.factor for group in groups]
+    for then, now in zip(first.parameters(), net.parameters(), strict=True):
+        assert (now in new.state) == (then.requires_grad and now.requires_grad)
+        if now in new.state:
+            assert torch.equal(new.state[now]["exp_avg"], old.state[then]["exp_avg"])
+    again = in_order_of(net.parameters(), new, new.state_dict())
+    assert regrouped(net.parameters(), groups, [], again) is again

@@ -314,6 +314,27 @@ def test_options_that_were_changed_for_a_resumed_training_hold_and_are_said(
     }
 
 
+@pytest.mark.filterwarnings("ignore:.*module.s. in eval mode at the start")
+def test_stages_can_be_freed_and_slowed_for_a_training_that_goes_on(tmp_path: Path):
+    seed_everything(3)
+    first = task(frozen_stages=2)
+    before = {name: value.clone() for name, value in first.net.state_dict().items()}
+    run = trainer(tmp_path, max_epochs=1, logger=False)
+    run.fit(first, ToyData())
+    run.save_checkpoint(tmp_path / "half.ckpt")
+    still = {name for name, value in first.net.state_dict().items() if torch.equal(value, before[name])}
+    assert still == {name for name in before if name.startswith(("stem.", "encoder.0.", "down.0."))}
+    module = task(layer_decay=0.5)
+    again = trainer(tmp_path, max_epochs=2, logger=False)
+    again.fit(module, ToyData(), ckpt_path=tmp_path / "half.ckpt", weights_only=True)
+    rates = [group["lr"] for group in again.optimizers[0].param_groups]
+    assert sorted({rate / rates[0] for rate in rates}) == pytest.approx([0.25, 0.5, 1.0])
+    steps = {int(state["step"]) for state in again.optimizers[0].state.values()}
+    assert steps == {10, 20}
+    after = module.net.state_dict()
+    assert all(not torch.equal(after[name], before[name]) for name in still)
+
+
 def test_a_network_that_never_saw_a_metric_loss_is_relative(tmp_path: Path):
     module = task()
     del module.terms["metric"]
