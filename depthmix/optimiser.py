@@ -136,7 +136,7 @@ def regrouped(
     place = {id(parameter): number for number, parameter in enumerate(parameters)}
     now = [*groups, *([Group(list(learned), 1.0, False)] if learned else [])]
     wanted = [[place[id(parameter)] for parameter in group.parameters] for group in now]
-    saved = state["param_groups"]
+    saved = state.get("param_groups") or [{}]
     if "layer_decay" not in saved[0] or [group["params"] for group in saved] == wanted:
         return state
     decay, rate = max(group["weight_decay"] for group in saved), saved[0]["lr"]

@@ -161,17 +161,14 @@ class DepthTask(LightningModule):
         Raises:
             ConfigError: the network gives a map of another shape.
         """
-        maps: Tensor = self._in_training(image) if self.training else self.net(image)
+        if self._compiles and self.training and self._fast is None:
+            self._fast = compiled(self.net)
+        maps: Tensor = self._fast(image) if self._fast and self.training else self.net(image)
         expected = (image.shape[0], 1 + len(self.heads), *image.shape[-2:])
         if maps.shape != expected:
             reason = f"must give a map of shape {expected}, got {tuple(maps.shape)}"
             raise ConfigError(reason, field="model.net", hint="wrap it in a module that does")
         return maps
-
-    def _in_training(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h w"]:
-        if self._compiles and self._fast is None:
-            self._fast = compiled(self.net)
-        return (self._fast or self.net)(image)
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode of the network, but leave stages that are frozen in eval mode."""
@@ -326,7 +323,9 @@ class DepthTask(LightningModule):
         return Origin(__version__, self.recipe, mix.get("data", {}), mix.get("weights", {}))
 
     def _regroup(self, checkpoint: dict[str, Any]) -> None:
-        states = checkpoint.get("optimizer_states", [])
+        if "optimizer_states" not in checkpoint:
+            return
+        states = checkpoint["optimizer_states"]
         learned = list(self.objective.parameters())
         found = [regrouped(self.parameters(), self._groups, learned, state) for state in states]
         for old, new, rates in zip(states, found, checkpoint.get("lr_schedulers", []), strict=False):

@@ -314,6 +314,16 @@ def test_options_that_were_changed_for_a_resumed_training_hold_and_are_said(
     }
 
 
+def test_frozen_stages_stay_in_eval_mode_when_the_network_trains():
+    module = task(frozen_stages=1)
+    for _ in range(2):
+        assert module.net.head.training
+        assert not module.net.stem.training
+        module.eval()
+        assert not module.net.head.training
+        module.train()
+
+
 @pytest.mark.filterwarnings("ignore:.*module.s. in eval mode at the start")
 def test_stages_can_be_freed_and_slowed_for_a_training_that_goes_on(tmp_path: Path):
     seed_everything(3)
