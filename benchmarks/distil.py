@@ -10,7 +10,7 @@ Runs:
     distilled    the recipe distill whole: the same and the teacher's labels on the photos, equal steps.
 
 Usage:
-    python benchmarks/distil.py                 # below 45 minutes on one core; finished runs are kept
+    python benchmarks/distil.py                 # about twenty CPU minutes on one core; finished runs are kept
     python benchmarks/distil.py --on val        # the same runs on the validation sets
     python benchmarks/distil.py --steps 20 --seeds 0 --small --folder /tmp/distil   # a smoke test
 """
@@ -92,7 +92,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--folder", type=Path, default=ROOT / ".cache" / "distil")
-    parser.add_argument("--steps", type=int, default=800, help="of each student")
+    parser.add_argument("--steps", type=int, default=400, help="of each student")
     parser.add_argument("--teacher-steps", type=int, default=500)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--on", choices=list(SETS), default="test")
@@ -239,8 +239,9 @@ def _trained(
     )
     started = time.process_time()
     trainer.fit(task, datamodule=data)
-    print(f"{run} seed {seed}: {time.process_time() - started:.0f} CPU seconds", flush=True)
+    seconds = time.process_time() - started
     torch.save(net.state_dict(), file)
+    print(f"{run} seed {seed}: {seconds:.0f} CPU seconds", flush=True)
 
 
 def _spec(weight: float, device_augment: Mapping[str, float] | None = None) -> SourceSpec:
