@@ -14,10 +14,12 @@ __all__ = [
     "SMALLEST",
     "Meaning",
     "focal_shift",
+    "focals",
     "log_from_inverse",
     "log_from_metric",
     "log_from_relative",
     "meaning_of",
+    "scale_shift",
 ]
 
 Meaning = Literal["metric", "inverse", "relative"]
@@ -34,6 +36,7 @@ BY_KIND: Final[Mapping[str, Meaning]] = {
     "tipsv2_dpt": "metric",
     "zoedepth": "metric",
 }
+SCALE, SHIFT = 0.1, 0.01  # of relative numbers, until training or `fit` finds better ones
 SMALLEST: Final = 1e-5  # metres or 1/metres; what is below, and no depth, counts as this much
 
 
@@ -61,6 +64,47 @@ def meaning_of(config: Any, given: Meaning | None) -> Meaning:
     found = given or stated
     assert found is not None
     return found
+
+
+def focals(config: Any, meaning: Meaning, options: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    """Return `focal_canonical` and `focal_per_width` of the options, both or none.
+
+    Raises:
+        ConfigError: only one is known, one is not positive, or the numbers are relative.
+    """
+    canonical, per_width = options["focal_canonical"], options["focal_per_width"]
+    if config.model_type == "depth_pro":
+        per_width = 1.0 if per_width is None else per_width
+    if meaning == "relative" and (canonical is not None or per_width is not None):
+        reason = "relative numbers hold for any focal length"
+        raise ConfigError(reason, field="focal_per_width", hint="leave both focal lengths out")
+    if (canonical is None) != (per_width is None):
+        missing = "focal_canonical" if canonical is None else "focal_per_width"
+        hint = "`focal_canonical` is that of the training, `focal_per_width` that of the network's own metres"
+        raise ConfigError("the other focal length needs it", field=missing, hint=hint)
+    for name, value in {"focal_canonical": canonical, "focal_per_width": per_width}.items():
+        if value is not None and not 0 < value < math.inf:
+            raise ConfigError(f"must be positive, got {value}", field=name)
+    return canonical, per_width
+
+
+def scale_shift(meaning: Meaning, options: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    """Return `scale` and `shift` of the options, or where they are None those to start with.
+
+    Raises:
+        ConfigError: one is not positive, or the numbers are not relative.
+    """
+    scale, shift = options["scale"], options["shift"]
+    if meaning != "relative":
+        if scale is not None or shift is not None:
+            reason = f"is for relative numbers, those of this network are {meaning}"
+            raise ConfigError(reason, field="scale" if scale is not None else "shift", hint="leave it out")
+        return None, None
+    scale, shift = SCALE if scale is None else scale, SHIFT if shift is None else shift
+    for name, value in {"scale": scale, "shift": shift}.items():
+        if not 0 < value < math.inf:
+            raise ConfigError(f"must be positive, got {value}", field=name)
+    return scale, shift
 
 
 def focal_shift(focal_canonical: float | None, focal_per_width: float | None, width: int) -> float:

@@ -1,7 +1,6 @@
 """A whole depth network of transformers that gives log canonical depth."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, Self
@@ -19,10 +18,12 @@ from depthmix.models.normalisation import normalisation_of
 from depthmix.models.numbers import (
     Meaning,
     focal_shift,
+    focals,
     log_from_inverse,
     log_from_metric,
     log_from_relative,
     meaning_of,
+    scale_shift,
 )
 from depthmix.models.pretrained import (
     Stated,
@@ -38,7 +39,6 @@ from depthmix.models.unused import unused_weights
 
 __all__ = ["TransformersDepthNet"]
 
-SCALE, SHIFT = 0.1, 0.01  # of relative numbers, until training or `fit` finds better ones
 FASTER: Final = 10.0  # than other weights log scale and log shift move: at a small rate theirs is a long way
 FARTHEST: Final = 1e4  # canonical metres, that a fitted shift allows
 # What a folder of our own states, and of which type.
@@ -126,8 +126,8 @@ class TransformersDepthNet(nn.Module):
         options = {name: kept.get(name) if value is None else value for name, value in given.items()}
         self.config = _depth_config(stated.config)
         self.meaning = meaning_of(self.config, options["meaning"])
-        self.focal_canonical, self.focal_per_width = _focals(self.config, self.meaning, options)
-        self.scale, self.shift = _scale_shift(self.meaning, options)
+        self.focal_canonical, self.focal_per_width = focals(self.config, self.meaning, options)
+        self.scale, self.shift = scale_shift(self.meaning, options)
         self.rule = size_rule(self.config, side)
         self.normalisation = normalisation_of(self.config.model_type, stated.preprocessor, mean, std)
         self.mean, self.std = self.normalisation.buffers()
@@ -298,37 +298,6 @@ def _depth_config(stated: Mapping[str, Any]) -> Any:
     if config.model_type == "depth_pro":
         config.use_fov_model = False
     return config
-
-
-def _focals(config: Any, meaning: Meaning, options: Mapping[str, Any]) -> tuple[float | None, float | None]:
-    canonical, per_width = options["focal_canonical"], options["focal_per_width"]
-    if config.model_type == "depth_pro":
-        per_width = 1.0 if per_width is None else per_width
-    if meaning == "relative" and (canonical is not None or per_width is not None):
-        reason = "relative numbers hold for any focal length"
-        raise ConfigError(reason, field="focal_per_width", hint="leave both focal lengths out")
-    if (canonical is None) != (per_width is None):
-        missing = "focal_canonical" if canonical is None else "focal_per_width"
-        hint = "`focal_canonical` is that of the training, `focal_per_width` that of the network's own metres"
-        raise ConfigError("the other focal length needs it", field=missing, hint=hint)
-    for name, value in {"focal_canonical": canonical, "focal_per_width": per_width}.items():
-        if value is not None and not 0 < value < math.inf:
-            raise ConfigError(f"must be positive, got {value}", field=name)
-    return canonical, per_width
-
-
-def _scale_shift(meaning: Meaning, options: Mapping[str, Any]) -> tuple[float | None, float | None]:
-    scale, shift = options["scale"], options["shift"]
-    if meaning != "relative":
-        if scale is not None or shift is not None:
-            reason = f"is for relative numbers, those of this network are {meaning}"
-            raise ConfigError(reason, field="scale" if scale is not None else "shift", hint="leave it out")
-        return None, None
-    scale, shift = SCALE if scale is None else scale, SHIFT if shift is None else shift
-    for name, value in {"scale": scale, "shift": shift}.items():
-        if not 0 < value < math.inf:
-            raise ConfigError(f"must be positive, got {value}", field=name)
-    return scale, shift
 
 
 def _last(model: nn.Module) -> nn.Conv2d:
