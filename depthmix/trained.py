@@ -30,6 +30,8 @@ __all__ = [
     "read_checkpoint",
 ]
 
+ELSEWHERE = ("backbone", "model", "pretrained")  # options of networks that name files, here or on the hub
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -223,7 +225,7 @@ def _build(path: Path, spec: Any, trust: bool, most: int) -> nn.Module:
         reason = f"the checkpoint names {class_path}, and importing it runs its code"
         raise ConfigError(reason, file=path, field="net", hint="pass trust if you know where it comes from")
     arguments = spec.get("init_args") or {}
-    if not trust and isinstance(arguments, dict) and (arguments.get("model") or arguments.get("pretrained")):
+    if not trust and isinstance(arguments, dict) and any(arguments.get(option) for option in ELSEWHERE):
         reason = f"the checkpoint lets {name} read other files, which its own weights make needless"
         raise ConfigError(reason, file=path, field="net", hint="pass trust if you know where it comes from")
     try:

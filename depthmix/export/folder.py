@@ -37,7 +37,8 @@ def write_folder(trained: Trained, folder: Path) -> None:
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     if is_native(trained):
-        import_module("depthmix.models.transformers_net").save_pretrained_folder(trained.net, folder)
+        size = (trained.height, trained.width)
+        import_module("depthmix.models").save_pretrained_folder(trained.net, folder, size=size)
         return
     weights = {PREFIX + name: value for name, value in trained.net.state_dict().items()}
     commit(folder / WEIGHTS, packed_weights(weights, {"format": "pt"}, field="format hf"))

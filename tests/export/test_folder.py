@@ -130,6 +130,10 @@ def test_options_of_transformers_that_would_be_ignored_are_refused(folder):
             "lets LiteDepthNet read other files",
         ),
         (
+            {"net": {"class_path": "depthmix.models.Other", "init_args": {"backbone": "them/theirs"}}},
+            "lets Other read other files",
+        ),
+        (
             {"net": {"class_path": "depthmix.models.LightDepthNet", "init_args": {"widths": [8, 80_000]}}},
             "would have more than",
         ),
@@ -197,6 +201,22 @@ def test_networks_of_transformers_are_known_by_their_class():
     assert is_native(small(spec={"class_path": "depthmix.models.TransformersDepthNet"}))
     assert not is_native(small())
     assert not is_native(small(spec=None))
+
+
+def test_a_network_of_transformers_writes_its_folder_itself_and_gets_a_card(tmp_path, monkeypatch):
+    import depthmix.models
+
+    asked = {}
+
+    def write(net: object, folder: Path, *, size: tuple[int, int]) -> None:
+        asked.update(net=net, folder=folder, size=size)
+
+    monkeypatch.setattr(depthmix.models, "save_pretrained_folder", write, raising=False)
+    trained = small(spec={"class_path": "depthmix.models.TransformersDepthNet", "init_args": {}})
+    export_network(trained, tmp_path, formats=["hf"])
+    assert asked == {"net": trained.net, "folder": tmp_path, "size": (32, 48)}
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+    assert "library_name: transformers" in (tmp_path / "README.md").read_text()
 
 
 def test_the_commands_write_a_folder_and_predict_with_it(folder, tmp_path, capsys):
