@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from depthmix.artefact import FACTS
+from depthmix.artefact import FACTS, WEIGHTS
 from depthmix.errors import ConfigError, DepthmixError
 from depthmix.export.folder import packed_weights, write_card, write_folder
 from depthmix.export.graph import CanonicalDepth, describe, public_facts
@@ -70,12 +70,16 @@ def export_network(
         without: why there are no rows.
 
     Raises:
-        ConfigError: an unknown format, an impossible size, or a package that is needed is not installed.
+        ConfigError: an unknown format, two forms of one file, an impossible size, or a package that is
+            needed is not installed.
         DepthmixError: a file computes something else than the network.
         StorageError: a file cannot be written.
     """
     if unknown := [name for name in formats if name not in FORMATS]:
         raise ConfigError(f"unknown format {unknown[0]!r}", field="format", hint=f"use {', '.join(FORMATS)}")
+    if {"safetensors", "hf"} <= set(formats) and f"{stem}.safetensors" == WEIGHTS:
+        hint = "write them to two folders"
+        raise ConfigError(f"both forms would write {WEIGHTS}", file=out, field="format", hint=hint)
     height, width = size or (trained.height, trained.width)
     graph = CanonicalDepth(trained.net).eval()
     with torch.no_grad():

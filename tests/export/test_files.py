@@ -141,13 +141,15 @@ def test_a_file_that_computes_something_else_is_not_kept(tmp_path, monkeypatch):
     ("options", "said"),
     [
         ({"formats": ["tflite"]}, "format: unknown format 'tflite'; use onnx, pt2, safetensors"),
+        ({"formats": ["safetensors", "hf"]}, "{out}: format: both forms would write model.safetensors;"),
         ({"size": (8, 8)}, "size: the network does not take 8 x 8 pixels: `image` must be at least 32 x 32"),
     ],
 )
 def test_impossible_wishes_are_named(tmp_path, options, said):
     with pytest.raises(ConfigError) as caught:
         export_network(small(), tmp_path, **options)
-    assert str(caught.value).startswith(said)
+    assert str(caught.value).startswith(said.format(out=tmp_path))
+    assert not list(tmp_path.iterdir())
 
 
 def test_weights_of_a_network_that_cannot_be_rebuilt_are_refused(tmp_path):
