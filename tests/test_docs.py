@@ -27,6 +27,7 @@ PAGES = [
     ROOT / "docs" / "networks.md",
     ROOT / "docs" / "promises.md",
     ROOT / "docs" / "training.md",
+    ROOT / "docs" / "network-costs.md",
 ]
 PAGES += [ROOT / "sources" / "README.md", ROOT / "losses" / "README.md"]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
