@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 
 from depthmix.cli import main
 from depthmix.models import LightDepthNet
+from depthmix.sources.decode import read_image
 from depthmix.trained import Trained, facts_of
 
 RGB = np.random.default_rng(0).integers(0, 256, (40, 56, 3), np.uint8)
@@ -131,7 +132,10 @@ def test_cmyk_is_read_as_its_colours(predict, tmp_path):
     smooth.save(tmp_path / "shown.png")
     code, _, err, found = predict(tmp_path / "cmyk.jpg")
     assert (code, err) == (0, "")
-    np.testing.assert_allclose(found, predict(tmp_path / "shown.png")[3], rtol=0.02)
+    expected = predict(tmp_path / "shown.png")[3]
+    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.99
+    apart = np.abs(read_image(tmp_path / "cmyk.jpg").astype(int) - np.array(smooth))
+    assert apart.mean() < 3  # of 255
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -149,8 +153,9 @@ def test_a_turned_photo_is_predicted_as_people_see_it(predict, tmp_path, orienta
     assert f"focal length {focal:.1f} px from the EXIF data" in out
     assert found.shape == upright.size[::-1] == ((40, 56) if orientation < 5 else (56, 40))
     expected = predict(tmp_path / "upright.png", "--focal-px", str(focal))[3]
-    np.testing.assert_allclose(found, expected, rtol=0.02)  # two decoders of JPEG
-    assert expected.std() > 0.001
+    # Two decoders of JPEG differ a little, and an untrained network varies little: so places are compared.
+    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.99
+    assert found.mean() == pytest.approx(expected.mean(), rel=1e-3)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1)])
