@@ -59,7 +59,7 @@ PHOTOS = Preset("distil_photos", train=240, val=0, evaluation=0, height=96, widt
 SIZE, STORED, FOCAL = (48, 64), (60, 80), 60.0
 BATCH, RATE = 16, 3e-3
 SETS = {"test": FAMILIES, "val": ("kitti_val", "middlebury_val")}
-RUNS = ("student", "distilled")
+RUNS = ("student", "distilled", "unperturbed")
 
 
 def main() -> None:
@@ -74,7 +74,8 @@ def main() -> None:
     _photos(options, teacher, prepared)
     wanted = [(run, seed) for seed in options.seeds for run in RUNS]
     with ThreadPoolExecutor(options.jobs) as pool:
-        list(pool.map(lambda run: _spawn(options, *run), wanted))
+        missing = [run for run in wanted if not _weights(options, *run).exists()]
+        list(pool.map(lambda run: _spawn(options, *run), missing))
     found: dict[str, list[dict[str, Any]]] = {
         "teacher": [_measured(options, "teacher", 0, teacher, prepared)]
     }
@@ -160,32 +161,44 @@ def _photo(folder: Path, name: str, sample: Sample, trained: Trained) -> None:
 
 
 def _network() -> LightDepthNet:
-    return LightDepthNet(**_recipe("distill")["model"]["net"]["init_args"])
+    return LightDepthNet(**_read("distill")["model"]["net"]["init_args"])
 
 
-def _recipe(name: str) -> dict[str, Any]:
+def _read(name: str) -> dict[str, Any]:
     values: dict[str, Any] = yaml.safe_load(recipe(name).read_text())
     return values
 
 
+def _recipe(run: str) -> dict[str, Any]:
+    """Return the configuration of a run: a shipped recipe, less the sources that are not there."""
+    values = _read("quality_aware" if run == "teacher" else "distill")
+    if run == "teacher":
+        del values["data"]["sources"]["oak"]
+    if run == "student":
+        del values["data"]["sources"]["pseudo"], values["model"]["terms"]["teacher"]
+    if run == "unperturbed":
+        del values["data"]["sources"]["pseudo"]["device_augment"]
+    return values
+
+
+def _weights(options: argparse.Namespace, run: str, seed: int) -> Path:
+    """Name the file of a trained network by everything that it depends on."""
+    net, steps = (
+        (LiteDepthNet(None), options.teacher_steps) if run == "teacher" else (_network(), options.steps)
+    )
+    settings = (_recipe(run), repr(net), steps, SIZE, STORED, BATCH, RATE, LABELLED, PHOTOS, options.small)
+    return options.folder / f"{run}-{seed}-{sha256(repr(settings).encode()).hexdigest()[:8]}.pt"
+
+
 def _teacher(options: argparse.Namespace, prepared: Path) -> nn.Module:
-    net = LiteDepthNet()
-    values = _recipe("quality_aware")
-    values["data"]["sources"].pop("oak")
-    _trained(options, "teacher", 0, net, values, options.teacher_steps, prepared)
-    return net.eval()
+    return _trained(options, "teacher", 0, LiteDepthNet(), options.teacher_steps, prepared)
 
 
 def _student(options: argparse.Namespace, run: str, seed: int, prepared: Path) -> nn.Module:
     from lightning.pytorch import seed_everything
 
-    values = _recipe("distill")
-    if run == "student":
-        del values["data"]["sources"]["pseudo"], values["model"]["terms"]["teacher"]
     seed_everything(seed, verbose=False)
-    net = _network()
-    _trained(options, run, seed, net, values, options.steps, prepared)
-    return net.eval()
+    return _trained(options, run, seed, _network(), options.steps, prepared)
 
 
 def _spawn(options: argparse.Namespace, run: str, seed: int) -> None:
@@ -200,22 +213,15 @@ def _spawn(options: argparse.Namespace, run: str, seed: int) -> None:
 
 
 def _trained(
-    options: argparse.Namespace,
-    run: str,
-    seed: int,
-    net: nn.Module,
-    values: Mapping[str, Any],
-    steps: int,
-    prepared: Path,
-) -> None:
-    """Train a network in place, or load what an earlier call with the same settings trained."""
+    options: argparse.Namespace, run: str, seed: int, net: nn.Module, steps: int, prepared: Path
+) -> nn.Module:
+    """Train a network, or load what an earlier call with the same settings trained."""
     from lightning.pytorch import Trainer, seed_everything
 
-    settings = (values, repr(net), steps, SIZE, STORED, BATCH, RATE, LABELLED, PHOTOS, options.small)
-    file = options.folder / f"{run}-{seed}-{sha256(repr(settings).encode()).hexdigest()[:8]}.pt"
+    file, values = _weights(options, run, seed), _recipe(run)
     if file.exists():
         net.load_state_dict(torch.load(file, weights_only=True))
-        return
+        return net.eval()
     seed_everything(seed, verbose=False)
     data = MixData(
         root=str(prepared),
@@ -242,6 +248,7 @@ def _trained(
     seconds = time.process_time() - started
     torch.save(net.state_dict(), file)
     print(f"{run} seed {seed}: {seconds:.0f} CPU seconds", flush=True)
+    return net.eval()
 
 
 def _spec(weight: float, device_augment: Mapping[str, float] | None = None) -> SourceSpec:
