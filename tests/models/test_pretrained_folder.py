@@ -30,6 +30,7 @@ SIZES = {
 }
 # Their maps have another size than the image, and the pipeline resizes them with another filter.
 RESIZED = ("dpt_on_dinov2", "depth_pro")
+SLOW = ("dpt_on_dinov2", "zoedepth", "glpn")  # the others go the same ways
 CASES: dict[str, dict[str, Any]] = {
     "relative": {"scale": 0.3, "shift": 0.05},
     "metric": {"focal_canonical": 90.0, "focal_per_width": 0.8},
@@ -61,7 +62,10 @@ def canonical_depth(facts: dict[str, Any], predicted: torch.Tensor) -> torch.Ten
     return 1 / found if left.startswith("1 /") else found
 
 
-@pytest.mark.parametrize("name", list(CASES))
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in CASES],
+)
 def test_the_pipeline_gives_our_depth_by_the_relation_in_the_folder(name: str, tmp_path: Path):
     net = trained(name)
     size = SIZES.get(name, (64, 96))

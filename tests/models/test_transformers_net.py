@@ -179,7 +179,7 @@ def test_a_task_trains_it_and_keeps_a_spec_in_plain_values():
     assert "_name_or_path" not in config
 
 
-@pytest.mark.parametrize("name", ["relative", "dpt", "zoedepth", "depth_pro", "glpn"])
+@pytest.mark.parametrize("name", ["relative", "depth_pro"])
 def test_shapes_come_without_values_on_the_meta_device(name: str):
     with torch.device("meta"):
         net = TransformersDepthNet(config=DEPTH[name], **OPTIONS.get(name, {}))
@@ -461,7 +461,9 @@ def test_colours_are_those_that_the_folder_states(
 
 # Lightning itself calls what jsonargparse deprecates, and advises on workers.
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", ["TransformersDepthNet", "BackboneDepthNet"])
+@pytest.mark.parametrize(
+    "name", ["TransformersDepthNet", pytest.param("BackboneDepthNet", marks=pytest.mark.slow)]
+)
 def test_a_configuration_trains_it_by_its_short_name(name: str, tmp_path: Path):
     write_sets(tmp_path / "prepared")
     folder = str(tmp_path / "net")
