@@ -54,6 +54,8 @@ class Watch(Callback):
         if not trainer.sanity_checking:
             self.judged.append(copied(pl_module.net))
 
+    on_test_batch_start = on_validation_batch_start
+
 
 def copied(net: nn.Module) -> Weights:
     return {name: value.detach().clone() for name, value in net.state_dict().items()}
@@ -121,10 +123,11 @@ def test_a_checkpoint_gives_the_average_and_keeps_the_weights_to_go_on_from(tmp_
     # An evaluation, in this process or in another, takes the average of the file and not one in memory.
     with torch.no_grad():
         module._average._means[0].fill_(9.0)
-    for evaluation, one in ((run, module), (None, task(ema=0.6)), (None, task())):
-        (evaluation or trainer(tmp_path, logger=False)).test(
-            one, ToyData(), ckpt_path=tmp_path / "last.ckpt", verbose=False, weights_only=True
-        )
+    others = (trainer(tmp_path, logger=False), trainer(tmp_path, logger=False))
+    for evaluation, one in ((run, module), (others[0], task(ema=0.6)), (others[1], task())):
+        evaluation.callbacks.append(seen := Watch())
+        evaluation.test(one, ToyData(), ckpt_path=tmp_path / "last.ckpt", verbose=False, weights_only=True)
+        assert_close(seen.judged[-1], expected)
         assert_close(copied(one.net), expected)
 
 

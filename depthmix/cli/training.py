@@ -244,5 +244,6 @@ def _quieten() -> None:
         ".*LeafSpec.*",
         ".*tips.*",
         "Found .* module.* in eval mode at the start of training",  # those of frozen stages
+        "FSDP2-wrapped module .* returned a view tensor",  # which nobody changes in place
     ):
         warnings.filterwarnings("ignore", message=text)
