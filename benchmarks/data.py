@@ -201,7 +201,9 @@ def prepare_share() -> float:
     from depthmix.sources.base import Source, SourceCard
     from depthmix.store import CodecOptions
     from depthmix.store.codec import encode_fields
+    from depthmix.workers import keep_memory
 
+    keep_memory()  # as the command does
     photos = load_photos()
     samples = {one.key: one for one in (sample(photos, number) for number in range(40))}
 

@@ -1,6 +1,5 @@
 """Decide how batches come from the workers to the trainer: in reused memory where that works."""
 
-import ctypes
 import logging
 import multiprocessing
 from typing import Final
@@ -12,15 +11,12 @@ from depthmix.datasets import Picked
 from depthmix.errors import DepthmixError
 from depthmix.ring import Parcel, Ring
 from depthmix.slate import Slate
-from depthmix.workers import outlive_signals
+from depthmix.workers import keep_memory, outlive_signals
 
 __all__ = ["HandOver"]
 
 log = logging.getLogger(__name__)
 
-M_TRIM_THRESHOLD: Final = -1  # as malloc.h has it
-M_MMAP_THRESHOLD: Final = -3
-LARGEST_BLOCK: Final = 32 << 20  # the most that glibc accepts
 SPARE_SLOTS: Final = 3  # of each worker, besides those it reads ahead: what a trainer holds on to
 
 
@@ -55,7 +51,7 @@ class HandOver:
 
         # torch does this for itself. Threads of OpenCV do not survive the fork, and would fight over cores.
         cv2.setNumThreads(0)
-        _keep_memory()
+        keep_memory()
         if self._slate is not None:
             self._slate.adopt(worker)
         outlive_signals()
@@ -71,17 +67,6 @@ class HandOver:
         except DepthmixError as error:
             return error
         return batch if slot is None else slot.seal(batch)
-
-
-def _keep_memory() -> None:
-    """Let this process keep the memory that it frees, for the next sample, instead of giving it back.
-
-    Taken anew for every sample, each page is cleared by the system first: a tenth of a worker's time.
-    """
-    allocator = ctypes.CDLL(None)
-    if hasattr(allocator, "mallopt"):  # of glibc
-        allocator.mallopt(M_MMAP_THRESHOLD, LARGEST_BLOCK)
-        allocator.mallopt(M_TRIM_THRESHOLD, 8 * LARGEST_BLOCK)
 
 
 def _start_method() -> str:

@@ -1,13 +1,19 @@
 """What every worker process of depthmix does first: one core, no Ctrl-C, no life without its parent."""
 
+import ctypes
 import multiprocessing
 import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
-__all__ = ["holding_signals", "outlive_signals", "start_worker"]
+__all__ = ["holding_signals", "keep_memory", "outlive_signals", "start_worker"]
+
+M_TRIM_THRESHOLD: Final = -1  # as malloc.h has it
+M_MMAP_THRESHOLD: Final = -3
+LARGEST_BLOCK: Final = 32 << 20  # the most that glibc accepts
 
 
 def start_worker() -> None:
@@ -15,8 +21,20 @@ def start_worker() -> None:
     import cv2
 
     cv2.setNumThreads(1)  # the processes are the parallelism
+    keep_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle, once
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def keep_memory() -> None:
+    """Let this process keep the memory that it frees, for the next sample, instead of giving it back.
+
+    Taken anew for every sample, each page is cleared by the system first: a tenth of a worker's time.
+    """
+    allocator = ctypes.CDLL(None)
+    if hasattr(allocator, "mallopt"):  # of glibc
+        allocator.mallopt(M_MMAP_THRESHOLD, LARGEST_BLOCK)
+        allocator.mallopt(M_TRIM_THRESHOLD, 8 * LARGEST_BLOCK)
 
 
 @contextmanager

@@ -79,7 +79,9 @@ def prepare_with_bar(source: "Source", out: Path, **options: Any) -> "PrepareRep
     """Prepare one source under a progress bar; options as in `depthmix.prepare.prepare`."""
     from depthmix.cli.progress import bar
     from depthmix.prepare import prepare
+    from depthmix.workers import keep_memory
 
+    keep_memory()
     with bar(f"prepare {source.name}") as update:
         return prepare(
             source,
