@@ -109,6 +109,8 @@ def test_photos_of_any_size_are_seen_at_the_size_of_training(tmp_path: Path):
     save_pretrained_folder(net, tmp_path)
     own = json.loads((tmp_path / "preprocessor_config.json").read_text())
     assert own["size"] == {"height": 56, "width": 56}  # that the backbone was made for
+    processor = transformers.AutoImageProcessor.from_pretrained(tmp_path)
+    assert processor(photo, return_tensors="pt")["pixel_values"].shape[-2:] == (56, 70)
 
 
 def test_only_networks_of_transformers_become_a_folder(tmp_path: Path):

@@ -277,6 +277,7 @@ def test_a_copy_reads_its_own_features():
     expected = made("relative", outputs=2)
     expected.load_state_dict(copied.state_dict())
     assert torch.equal(copied(images()), expected.eval()(images()))
+    assert not any(module._forward_pre_hooks for module in copied.model.head.modules())  # none stays
 
 
 def test_a_side_brings_images_to_a_size_as_the_image_processor_of_dpt_does():
