@@ -35,6 +35,7 @@ def blocks(net) -> list[Block]:
 def test_half_of_the_hidden_channels_are_gone_and_the_spec_says_so(tmp_path, trained, hidden):
     smaller = pruned(trained, 0.5)
     assert smaller.spec["init_args"]["hidden"] == hidden
+    assert smaller.net.spec == smaller.spec  # what a training that goes on with it would save
     assert [block.first.out_channels for block in blocks(smaller.net)] == hidden
     counts = [sum(p.numel() for p in one.net.parameters()) for one in (trained, smaller)]
     assert counts[1] < counts[0]
