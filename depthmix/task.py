@@ -103,6 +103,10 @@ class DepthTask(LightningModule):
         if compile and feature_alignment is not None:
             reason = "cannot go with `feature_alignment`: compiled code passes over what looks at features"
             raise ConfigError(reason, field="model.compile", hint="set it to false")
+        own = getattr(net, "focal_canonical", None)
+        if own is not None and own != focal_canonical:
+            reason = f"is {focal_canonical}, but the network's own focal_canonical is {own}"
+            raise ConfigError(reason, field="model.focal_canonical", hint="give both the same number")
         _check_heads(net, terms, heads or ())
         # From a configuration all arguments are plain; built in Python some of them hold modules, which a
         # checkpoint that loads without unpickling code cannot keep.

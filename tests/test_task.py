@@ -454,3 +454,11 @@ def test_the_lightning_cli_trains_from_yaml_and_its_checkpoint_is_plain(
     assert trained.net.widths == (8, 16)
     assert cli.model.terms["plane"].end == 5
     assert cli.model.terms["plane"].loss.min_pixels == 20
+
+
+def test_a_network_that_counts_in_another_canonical_focal_length_is_refused():
+    net = LightDepthNet(widths=(8, 8), bottleneck=1)
+    net.focal_canonical = 50.0
+    with pytest.raises(ConfigError, match=r"focal_canonical: is 100.0, but the network's own .* is 50.0"):
+        DepthTask(net, {"metric": Term(SilogLoss())}, focal_canonical=100.0)
+    DepthTask(net, {"metric": Term(SilogLoss())}, focal_canonical=50.0)
