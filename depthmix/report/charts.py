@@ -1,6 +1,7 @@
 """Line charts as inline SVG: colours from the page's style, every line also told apart by its dashes."""
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -90,7 +91,7 @@ class _Axis:
         low = 0.0 if 0 < low < 0.5 * high else low
         # A curve that does not move gets room around it, and steps that float64 can tell apart.
         span = max(high - low, 1e-3 * max(abs(low), abs(high))) or 1.0
-        step = _round_step(span / 3)
+        step = _round_step(max(span / 3, sys.float_info.min))  # a third of the smallest number is 0
         first, last = math.floor(low / step), math.ceil(high / step)
         ticks = [step * number for number in range(first, max(last, first + 1) + 1)]
         return cls(ticks[0], ticks[-1], False, ticks)

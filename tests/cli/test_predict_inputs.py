@@ -253,7 +253,7 @@ def archive(path):
 
 CHECKPOINTS = {
     "gone.ckpt": (lambda path: None, "no such checkpoint"),
-    "folder.ckpt": (lambda path: path.mkdir(), "no such checkpoint"),
+    "folder.ckpt": (lambda path: path.mkdir(), "holds no config.json; give a checkpoint, or a folder"),
     "empty.ckpt": (lambda path: path.write_bytes(b""), "is no torch checkpoint"),
     "text.ckpt": (text, "is no torch checkpoint"),
     "weights.pth": (

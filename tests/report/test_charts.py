@@ -1,7 +1,7 @@
 import xml.etree.ElementTree as ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from depthmix.report.charts import POINTS, line_chart, run_charts
@@ -54,6 +54,7 @@ number = st.none() | st.floats(-1e30, 1e30)
 
 
 @given(st.lists(number, min_size=1, max_size=9))
+@example([0.0, 5e-324])  # a third of which is 0
 def test_any_curve_can_be_drawn_inside_the_frame(values):
     chart = line_chart("x", {"a": Curve(list(range(len(values))), values)})
     assert "nan" not in str(chart.svg)
