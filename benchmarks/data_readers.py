@@ -124,7 +124,9 @@ class Depthmix:
 
     def __init__(self, root: Path) -> None:
         from depthmix.store import ShardSet
+        from depthmix.workers import keep_memory
 
+        keep_memory()  # as the workers of a training do
         self.shards = ShardSet(root / "depthmix")
         self.bytes = sum(path.stat().st_size for path in (root / "depthmix").iterdir())
 
