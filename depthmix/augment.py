@@ -11,7 +11,7 @@ from depthmix.coded import CodedSample
 from depthmix.errors import BadSample, ConfigError
 from depthmix.sample import Intrinsics, LabelKind, Sample
 
-__all__ = ["AugmentOptions", "augment", "crop", "jitter", "mirror", "resize"]
+__all__ = ["AugmentOptions", "augment", "crop", "jitter", "mirror", "resize", "resize_image"]
 
 # Below this share of valid pixels a label is treated as a set of points, see `resize`.
 SPARSE_BELOW = 0.5
@@ -118,7 +118,7 @@ def resize(sample: Sample, height: int, width: int) -> Sample:
     moved = height <= rows and width <= columns and sample.valid.mean() < SPARSE_BELOW
     valid, target, sigma = _move_points(sample, height, width) if moved else _choose_labels(sample, r, c)
     return sample.derived(
-        image=_resize_image(sample.image, height, width),
+        image=resize_image(sample.image, height, width),
         target=target,
         valid=valid,
         sky=_read(sample.sky, r, c) & ~valid,
@@ -198,7 +198,8 @@ def _centres(new: int, old: int) -> Int[np.ndarray, " n"]:
     return (2 * np.arange(new) + 1) * old // (2 * new)
 
 
-def _resize_image(image: UInt8[np.ndarray, "h w 3"], height: int, width: int) -> UInt8[np.ndarray, "H W 3"]:
+def resize_image(image: UInt8[np.ndarray, "h w 3"], height: int, width: int) -> UInt8[np.ndarray, "H W 3"]:
+    """Bring an image to another size: area-filtered where it shrinks, interpolated where it grows."""
     import cv2
 
     shrinks = height <= image.shape[0] and width <= image.shape[1]

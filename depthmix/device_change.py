@@ -5,6 +5,7 @@ for bit in any batch. (kornia's functions look at values to check them, which wa
 dict interface leaves a key named "depth" as it is; only its kernel of the blur is used.)
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch.nn.functional import grid_sample, pad
 
 from depthmix.batch import Batch
 
-__all__ = ["Turn", "add_noise", "blur", "grey_level", "ranked", "recolour", "turned"]
+__all__ = ["Turn", "add_noise", "blur", "grey_level", "ranked", "recolour", "turned", "where_labelled"]
 
 LUMINANCE = (0.299, 0.587, 0.114)  # Rec. 601
 
@@ -176,19 +177,29 @@ def turned(batch: Batch, turn: Turn, change: Bool[Tensor, " b"]) -> Batch:
         found = field.flatten(2).gather(2, index.flatten(2)).view_as(field)
         return torch.where(inside, found, torch.zeros((), dtype=field.dtype, device=field.device))
 
-    valid, planes, pairs = chosen(batch.valid), chosen(batch.planes), _moved_pairs(batch, turn)
-    labelled = (valid | (planes > 0)).flatten(1).any(1) | (pairs[..., 0] >= 0).any(1)
-    change = change & labelled
-    fields: dict[str, Any] = {
+    fields = {
         "image": _bilinear(batch.image, places),
         "target": chosen(batch.target),
-        "valid": valid,
+        "valid": chosen(batch.valid),
         "sky": chosen(batch.sky),
-        "planes": ranked(planes),
+        "planes": ranked(chosen(batch.planes)),
         "sigma": chosen(batch.sigma),
         "intrinsics": _camera(batch, turn),
-        "pairs": pairs,
+        "pairs": _moved_pairs(batch, turn),
     }
+    return where_labelled(batch, change, fields)
+
+
+def where_labelled(batch: Batch, change: Bool[Tensor, " b"], fields: Mapping[str, Tensor]) -> Batch:
+    """Take new fields in the rows to change, but for those that would lose their last label.
+
+    Args:
+        batch: what the other rows keep.
+        change: rows to change.
+        fields: by name, `valid`, `planes` and `pairs` among them.
+    """
+    labelled = (fields["valid"] | (fields["planes"] > 0)).flatten(1).any(1)
+    change = change & (labelled | (fields["pairs"][..., 0] >= 0).any(1))
     kept: dict[str, Any] = {
         name: torch.where(change.view(-1, *[1] * (new.dim() - 1)), new, getattr(batch, name))
         for name, new in fields.items()

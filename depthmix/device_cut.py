@@ -9,15 +9,14 @@ Reference: Yun et al., CutMix (arXiv 1905.04899); Yang et al., Depth Anything (a
 to 8, which paste between images without labels and take one affine-invariant loss in each part.
 """
 
-from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from depthmix.batch import Batch
-from depthmix.device_change import ranked
+from depthmix.device_change import ranked, where_labelled
 
 __all__ = ["cut", "next_of_source", "window"]
 
@@ -72,24 +71,17 @@ def cut(batch: Batch, own: Bool[Tensor, "b 1 h w"], change: Bool[Tensor, " b"]) 
             that would lose their last label.
     """
     partner = next_of_source(batch.source)
-    valid, planes, pairs = batch.valid & own, torch.where(own, batch.planes, 0), _inside(batch.pairs, own)
-    labelled = (valid | (planes > 0)).flatten(1).any(1) | (pairs[..., 0] >= 0).any(1)
     another = partner != torch.arange(len(batch), device=partner.device)
-    change = change & labelled & another
-    fields: dict[str, Any] = {
+    fields = {
         "image": torch.where(own, batch.image, batch.image.index_select(0, partner)),
         "target": torch.where(own, batch.target, 0),
-        "valid": valid,
+        "valid": batch.valid & own,
         "sky": batch.sky & own,
-        "planes": ranked(planes),
+        "planes": ranked(torch.where(own, batch.planes, 0)),
         "sigma": torch.where(own, batch.sigma, 0),
-        "pairs": pairs,
+        "pairs": _inside(batch.pairs, own),
     }
-    kept: dict[str, Any] = {
-        name: torch.where(change.view(-1, *[1] * (new.dim() - 1)), new, getattr(batch, name))
-        for name, new in fields.items()
-    }
-    return replace(batch, **kept)
+    return where_labelled(batch, change & another, fields)
 
 
 def _inside(pairs: Int[Tensor, "b p 5"], own: Bool[Tensor, "b 1 h w"]) -> Int[Tensor, "b p 5"]:

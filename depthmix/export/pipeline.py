@@ -17,8 +17,7 @@ from torch.nn.functional import interpolate
 from depthmix.artefact import CONFIG, FACTS
 from depthmix.errors import ConfigError
 from depthmix.export.hub import hub_folder
-from depthmix.export.photos import network_image
-from depthmix.predict import network_size
+from depthmix.predict import network_image, network_size
 from depthmix.trained import Trained, from_facts, load_trained, predict_batch
 
 try:  # at the top for once: base classes cannot wait until a function is called
@@ -143,9 +142,9 @@ class DepthmixImageProcessor(BaseImageProcessor):
         given = images if isinstance(images, list | tuple) else [images]
         arrays = [np.asarray(image.convert("RGB") if hasattr(image, "convert") else image) for image in given]
         rows = [
-            network_image(array, *network_size(array.shape[:2], self.height, self.width)) for array in arrays
+            network_image(array, network_size(array.shape[:2], self.height, self.width)) for array in arrays
         ]
-        return BatchFeature({"pixel_values": torch.cat(rows)}, tensor_type=return_tensors)
+        return BatchFeature({"pixel_values": torch.stack(rows)}, tensor_type=return_tensors)
 
     def post_process_depth_estimation(
         self, outputs: DepthEstimatorOutput, target_sizes: Sequence[tuple[int, int]] | None = None

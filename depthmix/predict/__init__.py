@@ -5,7 +5,7 @@ from depthmix.predict.encode import encode_colour, encode_exr, encode_facts, enc
 from depthmix.predict.files import FORMATS, predict_files, write_prediction
 from depthmix.predict.infer import PredictedDepth, predict_image, predict_images
 from depthmix.predict.inputs import Input, find_inputs, listed, pictures_of
-from depthmix.predict.look import network_size
+from depthmix.predict.look import network_image, network_size
 from depthmix.predict.photo import Focal, camera_of, exif_focal, find_focal, focal_of_fov
 from depthmix.predict.points import encode_glb, encode_ply
 
@@ -28,6 +28,7 @@ __all__ = [
     "find_inputs",
     "focal_of_fov",
     "listed",
+    "network_image",
     "network_size",
     "on_device",
     "pictures_of",

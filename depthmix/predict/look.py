@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import UInt8
 
+from depthmix.augment import resize_image
 from depthmix.canonical import MINIMUM_SIDE
 from depthmix.sample import Intrinsics
 
 if TYPE_CHECKING:
+    from jaxtyping import Float
     from torch import Tensor
 
     from depthmix.prediction import Prediction
     from depthmix.trained import Trained
 
-__all__ = ["Seen", "look", "network_size", "with_detail"]
+__all__ = ["Seen", "look", "network_image", "network_size", "with_detail"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ def _shown(
     from depthmix.trained import predict_batch
 
     device = next((parameter.device for parameter in trained.net.parameters()), torch.device("cpu"))
-    shown = torch.stack([_tensor(image, size) for image in images]).to(device)
+    shown = torch.stack([network_image(image, size) for image in images]).to(device)
     seen = [
         camera and camera.resized(size[1] / image.shape[1], size[0] / image.shape[0])
         for image, camera in zip(images, cameras, strict=True)
@@ -152,14 +154,13 @@ def _rows(trained: "Trained", cameras: Sequence[Intrinsics | None], size: tuple[
     return torch.stack([neutral if one is None else one for one in known])
 
 
-def _tensor(image: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> "Tensor":
-    import cv2
+def network_image(
+    image: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]
+) -> "Float[Tensor, '3 rows columns']":
+    """Return RGB in [0, 1] at the size at which a network sees it, resized as in training."""
     import torch
 
-    # The same filters as in training: area where the image shrinks, linear where it grows.
-    shrinks = size[0] <= image.shape[0] and size[1] <= image.shape[1]
-    small = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return torch.from_numpy(small).permute(2, 0, 1).float() / 255
+    return torch.from_numpy(resize_image(image, *size)).permute(2, 0, 1).float() / 255
 
 
 def _enlarged(log_depth: "Tensor", size: tuple[int, int]) -> "Tensor":
