@@ -24,7 +24,6 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
@@ -33,10 +32,10 @@ from typing import Any
 
 import torch
 import yaml
+from small_runs import batches, train
 from torch import nn
 
-from depthmix.augment import AugmentOptions, resize
-from depthmix.batch import Batch, collate
+from depthmix.augment import AugmentOptions
 from depthmix.cli.check import recipe, term_from
 from depthmix.cli.prepare import prepare_with_bar
 from depthmix.cli.progress import bar
@@ -52,7 +51,6 @@ from depthmix.scenes.plan import FAMILIES
 from depthmix.scenes.sets import demo_sources
 from depthmix.sources import KittiLidar, MiddleburyStereo, PlaneInstances, PseudoLabelSource
 from depthmix.sources.base import Source
-from depthmix.store import ShardSet
 from depthmix.task import DepthTask
 from depthmix.trained import Trained, neutral_camera
 
@@ -219,7 +217,7 @@ def _trained(
     options: argparse.Namespace, run: str, seed: int, net: nn.Module, steps: int, prepared: Path
 ) -> nn.Module:
     """Train a network, or load what an earlier call with the same settings trained."""
-    from lightning.pytorch import Trainer, seed_everything
+    from lightning.pytorch import seed_everything
 
     file, values = _weights(options, run, seed), _recipe(run)
     if file.exists():
@@ -237,18 +235,7 @@ def _trained(
     )
     terms = {name: term_from(term) for name, term in values["model"]["terms"].items()}
     task = DepthTask(net, terms, focal_canonical=FOCAL, learning_rate=RATE)
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    trainer = Trainer(
-        max_epochs=1,
-        accelerator="cpu",
-        deterministic=True,
-        enable_model_summary=False,
-        default_root_dir=str(options.folder),
-        **quiet,  # type: ignore[arg-type]
-    )
-    started = time.process_time()
-    trainer.fit(task, datamodule=data)
-    seconds = time.process_time() - started
+    seconds = train(task, data, options.folder)
     torch.save(net.state_dict(), file)
     print(f"{run} seed {seed}: {seconds:.0f} CPU seconds", flush=True)
     return net.eval()
@@ -274,19 +261,11 @@ def _measured(
     names = SETS[options.on]
     metrics = DepthMetrics([EvaluationSet(name, "rendered", "high", "METRIC_DEPTH") for name in names])
     for group, name in enumerate(names):
-        for batch in _batches(prepared / name):
+        for batch in batches(prepared / name, SIZE, BATCH):
             cameras = batch.camera_or(neutral_camera(*SIZE, FOCAL))
             metrics.update(Prediction(net(batch.image_float), cameras, FOCAL), batch, group)
     kept = ("set", "alignment", "abs_rel", "delta1")
     return {"run": run, "seed": seed, "rows": [{k: row[k] for k in kept} for row in metrics.rows()]}
-
-
-def _batches(folder: Path) -> Iterator[Batch]:
-    shards = ShardSet(folder)
-    samples = [resize(shards[index], *SIZE) for index in range(len(shards))]
-    for start in range(0, len(samples), BATCH):
-        part = samples[start : start + BATCH]
-        yield collate(part, [0] * len(part))
 
 
 def _table(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[dict[str, Any]]:

@@ -33,10 +33,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
+from small_runs import batches, train
 from torch import Tensor, nn
 
-from depthmix.augment import AugmentOptions, resize
-from depthmix.batch import Batch, collate
+from depthmix.augment import AugmentOptions
+from depthmix.batch import Batch
 from depthmix.cli.check import recipe as recipe_file
 from depthmix.cli.check import term_from
 from depthmix.cli.prepare import prepare_with_bar
@@ -200,7 +201,7 @@ def _spawn(options: argparse.Namespace, recipe: str, seed: int) -> None:
 
 
 def _run_one(options: argparse.Namespace, prepared: Path) -> None:
-    from lightning.pytorch import Trainer, seed_everything
+    from lightning.pytorch import seed_everything
 
     recipe, seed = options.one[0], int(options.one[1])
     torch.set_num_threads(1)
@@ -216,19 +217,7 @@ def _run_one(options: argparse.Namespace, prepared: Path) -> None:
         seed=seed,
     )
     task = DepthTask(NETS[options.net](), terms, focal_canonical=FOCAL, learning_rate=RATE)
-    trainer = Trainer(
-        max_epochs=1,
-        accelerator="cpu",
-        deterministic=True,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=str(options.folder),
-    )
-    started = time.process_time()
-    trainer.fit(task, datamodule=data)
-    seconds = time.process_time() - started
+    seconds = train(task, data, options.folder)
     net = task.net.eval()
     rows = _evaluate(net, prepared, _calibration(net, prepared) if recipe == "ssi_everywhere" else None)
     result = _result(options, recipe, seed)
@@ -255,12 +244,7 @@ def _recipe(name: str) -> tuple[dict[str, Term], dict[str, SourceSpec]]:
 
 
 def _batches(prepared: Path, name: str) -> Iterator[Batch]:
-    shards = ShardSet(prepared / name)
-    # At the size of training: a whole image at a larger one shows the network a wider view than it has seen.
-    samples = [resize(shards[index], HEIGHT, WIDTH) for index in range(len(shards))]
-    for start in range(0, len(samples), 12):
-        part = samples[start : start + 12]
-        yield collate(part, [0] * len(part))
+    return batches(prepared / name, (HEIGHT, WIDTH), rows=12)
 
 
 def _camera(batch: Batch) -> Float[Tensor, "b 4"]:
