@@ -105,6 +105,10 @@ def _read_folder(folder: Path) -> tuple[Any, dict[str, Tensor]]:
         raise ConfigError(f"cannot be read: {error}", file=config) from error
     if not isinstance(found, dict) or FACTS not in found:
         raise ConfigError("says nothing of depthmix", file=config, field=FACTS, hint=hint)
+    if isinstance(found[FACTS], dict) and "schema" not in found[FACTS] and "meaning" in found[FACTS]:
+        reason = "is a network in the form of transformers, without the facts of its training"
+        hint = "TransformersDepthNet(folder) or transformers' pipeline reads it; here give the checkpoint"
+        raise ConfigError(reason, file=folder, hint=hint)
     return found[FACTS], _of_net(_read_safetensors(folder / WEIGHTS)[1])
 
 

@@ -21,7 +21,9 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     ROOT / "docs" / "concepts.md",
+    ROOT / "docs" / "data.md",
     ROOT / "docs" / "distil.md",
+    ROOT / "docs" / "export.md",
     ROOT / "docs" / "losses.md",
     ROOT / "docs" / "predict.md",
     ROOT / "docs" / "networks.md",
@@ -47,7 +49,8 @@ def commands() -> list[str]:
     for text in TEXTS.values():
         found += [line for block in blocks(text) for line in block.splitlines()]
         prose = re.sub(r"^ *```.*?^ *```", "", text, flags=re.DOTALL | re.MULTILINE)
-        found += [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", prose)]
+        named = [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", prose)]
+        found += [line for line in named if line.count(" ") > 1]  # the name of a command alone is no call
     return sorted({line.split("  #")[0].strip() for line in found if line.startswith("depthmix ")})
 
 

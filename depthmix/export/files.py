@@ -103,7 +103,7 @@ def _onnx(trained: Trained, graph: CanonicalDepth, file: Path, height: int, widt
     except ImportError as error:
         raise ConfigError(f"{error.name} is not installed", field="format onnx", hint=EXTRA) from error
     dynamic = ({0: torch.export.Dim("batch", min=1, max=MOST)},)
-    with warnings.catch_warnings(), _quiet():
+    with warnings.catch_warnings(), _quiet(), _written_down(trained, file):
         warnings.simplefilter("ignore")  # torch's own, about its exporter
         program: Any = torch.onnx.export(
             graph,
@@ -119,12 +119,15 @@ def _onnx(trained: Trained, graph: CanonicalDepth, file: Path, height: int, widt
         temporary = Path(folder) / "model.onnx"
         program.save(temporary)
         data = temporary.read_bytes()
-    return _kept(file, data, _compare(graph, onnx_runner(data), height, width, file))
+    with _written_down(trained, file):  # a graph of one size of batch is found out when it runs
+        error = _compare(graph, onnx_runner(data), height, width, file)
+    return _kept(file, data, error)
 
 
 def _pt2(trained: Trained, graph: CanonicalDepth, file: Path, height: int, width: int) -> Exported:
     dynamic = ({0: torch.export.Dim("batch", min=1, max=MOST)},)
-    program = torch.export.export(graph, (_images(2, height, width),), dynamic_shapes=dynamic)
+    with _written_down(trained, file):
+        program = torch.export.export(graph, (_images(2, height, width),), dynamic_shapes=dynamic)
     about = {"depthmix.json": describe(trained, height, width)}
     with TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's own, about tensors that share memory
@@ -153,6 +156,21 @@ FORMATS: Final = {"onnx": _onnx, "pt2": _pt2, "safetensors": _safetensors, "hf":
 def _kept(file: Path, data: bytes, error: float | None) -> Exported:
     commit(file, data)
     return Exported(file, error)
+
+
+@contextmanager
+def _written_down(trained: Trained, file: Path) -> Iterator[None]:
+    """Turn torch's pages about what it cannot trace into one line."""
+    try:
+        yield
+    except DepthmixError:
+        raise
+    except Exception as error:  # its exporters raise whatever the traced code and theirs raise
+        kind = (trained.spec or {}).get("class_path", type(trained.net).__name__)
+        what = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"[:200]
+        reason = f"torch cannot write a graph of {kind} for batches of any size ({what})"
+        hint = "its weights can go as safetensors or hf"
+        raise DepthmixError(reason, file=file, hint=hint) from error
 
 
 @contextmanager

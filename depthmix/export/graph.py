@@ -14,6 +14,9 @@ METRIC = "z in metres = canonical_depth * fx / focal_canonical, fx in pixels of 
 RELATIVE = "1 / canonical_depth is inverse depth of unknown scale and shift: no metres"
 
 
+RESIZE = "; best at fx = focal_canonical, to which the images of its training were resized"
+
+
 class CanonicalDepth(nn.Module):
     """Map RGB in [0, 1] to canonical depth, which is easier to use than its logarithm.
 
@@ -55,7 +58,8 @@ def describe(trained: Trained, height: int, width: int) -> str:
     del facts["net"], facts["heads"]
     licences = sorted({str(card.get("licence", "")) for card in trained.sources.values()} - {""})
     about = {
-        "input": f"image: RGB in [0, 1], float32 [batch, 3, {height}, {width}]",
+        "input": f"image: RGB in [0, 1], float32 [batch, 3, {height}, {width}]"
+        + (RESIZE if trained.form == "image" else ""),
         "output": f"canonical_depth: float32 [batch, 1, {height}, {width}]",
         "meaning": METRIC if trained.metric else RELATIVE,
         "licences of the training data": licences,

@@ -13,6 +13,7 @@ from torch import nn
 from depthmix.cli import main
 from depthmix.errors import ConfigError, DepthmixError
 from depthmix.export import export_network, files
+from depthmix.export.graph import describe
 from depthmix.models import LightDepthNet
 from depthmix.predict import predict_image
 from depthmix.sample import Intrinsics
@@ -168,3 +169,20 @@ def test_the_command_names_the_files_and_how_far_they_are_off(tmp_path, capsys, 
         assert re.search(r"differs from the network by at most \d\.\de[+-]\d\d in batches of 1 and 3$", line)
     assert lines[2].endswith("the weights")
     assert main(["export", "runs/last.ckpt", "--out", str(tmp_path), "--size", "32"]) == 2
+
+
+@pytest.mark.parametrize("form", ["label", "image"])
+def test_a_file_says_when_images_were_brought_to_one_focal_length(form):
+    said = json.loads(describe(small(form=form), 32, 48))["input"]
+    assert ("best at fx = focal_canonical" in said) == (form == "image")
+
+
+@pytest.mark.parametrize("kind", ["onnx", "pt2"])
+def test_a_network_that_torch_cannot_trace_is_one_line_and_no_file(tmp_path, kind):
+    class Stubborn(torch.nn.Module):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return image[:, :1] * (2.0 if image.sum() > 0 else 1.0)  # a branch that follows from the pixels
+
+    with pytest.raises(DepthmixError, match=r"cannot write a graph of .* can go as safetensors or hf"):
+        export_network(small(net=Stubborn()), tmp_path, formats=[kind])
+    assert list(tmp_path.iterdir()) == []

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from depthmix.errors import ConfigError, StorageError
 from depthmix.models import LightDepthNet, TransformersDepthNet, save_pretrained_folder
+from depthmix.trained import load_trained
 from tests.models.test_transformers_net import images
 from tests.models.tiny import DEPTH, OPTIONS, lively
 
@@ -122,3 +123,9 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="file"):
         save_pretrained_folder(trained("relative"), tmp_path / "file" / "folder")
+
+
+def test_a_folder_of_transformers_is_no_checkpoint_and_says_who_reads_it(tmp_path: Path):
+    save_pretrained_folder(TransformersDepthNet(config=copy.deepcopy(DEPTH["metric"])), tmp_path)
+    with pytest.raises(ConfigError, match=r"form of transformers.* TransformersDepthNet\(folder\)"):
+        load_trained(tmp_path)
