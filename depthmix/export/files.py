@@ -120,8 +120,8 @@ def _onnx(trained: Trained, graph: CanonicalDepth, file: Path, height: int, widt
         program.save(temporary)
         data = temporary.read_bytes()
     with _written_down(trained, file):  # a graph of one size of batch is found out when it runs
-        error = _compare(graph, onnx_runner(data), height, width, file)
-    return _kept(file, data, error)
+        difference = _compare(graph, onnx_runner(data), height, width, file)
+    return _kept(file, data, difference)
 
 
 def _pt2(trained: Trained, graph: CanonicalDepth, file: Path, height: int, width: int) -> Exported:
