@@ -26,6 +26,7 @@ COMMANDS = {
     "predict": "predict the depth of photos with a trained checkpoint",
     "export": "write a trained checkpoint in forms that run without depthmix",
     "report": "write report.html of a run",
+    "doctor": "look at packages, GPU, memory and disk of this machine, and say what is wrong",
 }
 
 
