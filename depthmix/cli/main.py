@@ -21,6 +21,7 @@ COMMANDS = {
     "prepare": "read a raw data set with a source and write it as checked HDF5 shards",
     "verify": "check every byte of prepared data against its records",
     "inspect": "measure how good the labels of raw or prepared data are, and what looks wrong",
+    "init": "write a configuration for prepared sets, with every option explained",
     "check": "report every problem of a training configuration, with file, line and column",
     "mix": "show what a configuration draws from which source, and how often each sample comes",
     "predict": "predict the depth of photos with a trained checkpoint",
