@@ -48,7 +48,7 @@ notebooks: $(READY)  ## execute the notebooks again and keep their outputs
 first-look: $(READY) $(OAK)  ## three recipes, three seeds, 3 200 steps each; about an hour on two cores (NET=lite: pretrained)
 	$(BIN)/python benchmarks/first_look.py --net $(NET)
 
-distil: $(READY)  ## a small student with and without a teacher's labels, three seeds; about twenty CPU minutes
+distil: $(READY)  ## a small student with and without a teacher's labels, three seeds; about thirty CPU minutes
 	$(BIN)/python benchmarks/distil.py
 
 loss-costs: $(READY)  ## what every loss costs: time, operations, memory; a few minutes on one core

@@ -1,8 +1,8 @@
 """Does a student of 0.3 M parameters gain from a teacher's labels on photos without labels?
 
 Everything is rendered here: a small labelled corpus (web stereo, LiDAR, calibrated stereo, planes), photos of
-other scenes whose labels are never read, and exact test scenes, which no choice was made on (`--on val` is
-what choices are made on).
+many other scenes whose labels are never read, and exact test scenes, which no choice was made on (`--on val`
+is what choices are made on).
 
 Runs:
     teacher      LiteDepthNet on an ImageNet encoder, the recipe quality_aware on the labelled corpus; once.
@@ -13,8 +13,9 @@ Runs:
 The table shows AbsRel, mean and standard deviation over seeds, and in how many seeds it is below `student`.
 
 Usage:
-    python benchmarks/distil.py                 # about twenty CPU minutes on one core; finished runs are kept
+    python benchmarks/distil.py                 # about thirty CPU minutes on one core; finished runs are kept
     python benchmarks/distil.py --on val        # the same runs on the validation sets, or the training ones
+    python benchmarks/distil.py --labelled 100 --steps 400   # more labels, fewer steps
     python benchmarks/distil.py --steps 20 --seeds 0 --small --folder /tmp/distil   # a smoke test
 """
 
@@ -55,7 +56,6 @@ from depthmix.task import DepthTask
 from depthmix.trained import Trained, neutral_camera
 
 ROOT = Path(__file__).parents[1]
-LABELLED = Preset("distil", train=100, val=24, evaluation=40, height=96, width=128)
 PHOTOS = Preset("distil_photos", train=240, val=0, evaluation=0, height=96, width=128)
 SIZE, STORED, FOCAL = (48, 64), (60, 80), 60.0
 BATCH, RATE = 16, 3e-3
@@ -68,7 +68,7 @@ def main() -> None:
     options = _options()
     torch.set_num_threads(1)
     if options.one:
-        _student(options, options.one[0], int(options.one[1]), options.folder / "prepared")
+        _student(options, options.one[0], int(options.one[1]), _place(options) / "prepared")
         return
     prepared = _labelled(options)
     teacher = _teacher(options, prepared)
@@ -86,15 +86,17 @@ def main() -> None:
     rows = list(_table(found))
     counted = {run: _size(net) for run, net in (("teacher", LiteDepthNet(None)), ("student", _network()))}
     record = {"steps": options.steps, "teacher_steps": options.teacher_steps, "seeds": options.seeds}
-    record |= {"on": options.on, "parameters": counted, "rows": rows, "runs": found}
-    (options.folder / f"distil_{options.on}.json").write_text(json.dumps(record, indent=1))
+    record |= {"labelled": options.labelled, "on": options.on, "parameters": counted}
+    record |= {"rows": rows, "runs": found}
+    (_place(options) / f"distil_{options.on}_{options.steps}.json").write_text(json.dumps(record, indent=1))
     _print(rows)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--folder", type=Path, default=ROOT / ".cache" / "distil")
-    parser.add_argument("--steps", type=int, default=400, help="of each student")
+    parser.add_argument("--labelled", type=int, default=25, help="training images of each labelled set")
+    parser.add_argument("--steps", type=int, default=1200, help="of each student")
     parser.add_argument("--teacher-steps", type=int, default=500)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--on", choices=list(SETS), default="test")
@@ -107,12 +109,21 @@ def _options() -> argparse.Namespace:
 # --- data ---------------------------------------------------------------------------------------------------
 
 
+def _place(options: argparse.Namespace) -> Path:
+    """Return the folder of what depends on the labelled sets."""
+    return Path(options.folder / f"labelled-{options.labelled}")
+
+
+def _preset(options: argparse.Namespace) -> Preset:
+    return Preset("distil", train=options.labelled, val=24, evaluation=40, height=96, width=128)
+
+
 def _labelled(options: argparse.Namespace) -> Path:
-    raw, prepared = options.folder / "raw", options.folder / "prepared"
-    _render(raw, LABELLED, 7, options.small)
+    raw, prepared = _place(options) / "raw", _place(options) / "prepared"
+    _render(raw, _preset(options), 7, options.small)
     for source in demo_sources(raw, None):
         prepare_with_bar(source, prepared / source.name, size=STORED, workers=0, overwrite=True)
-    return Path(prepared)
+    return prepared
 
 
 def _render(raw: Path, preset: Preset, seed: int, small: bool) -> None:
@@ -124,7 +135,7 @@ def _render(raw: Path, preset: Preset, seed: int, small: bool) -> None:
 
 def _photos(options: argparse.Namespace, teacher: nn.Module, prepared: Path) -> None:
     """Write photos of other scenes, their cameras and the teacher's predictions, and prepare them."""
-    raw, folder = options.folder / "raw_photos", options.folder / "photos"
+    raw, folder = options.folder / "raw_photos", _place(options) / "photos"
     _render(raw, PHOTOS, 8, options.small)
     trained = Trained(teacher, FOCAL, metric=True, height=SIZE[0], width=SIZE[1], sources={})
     if not (folder / "done").exists():
@@ -187,8 +198,9 @@ def _weights(options: argparse.Namespace, run: str, seed: int) -> Path:
     net, steps = (
         (LiteDepthNet(None), options.teacher_steps) if run == "teacher" else (_network(), options.steps)
     )
-    settings = (_recipe(run), repr(net), steps, SIZE, STORED, BATCH, RATE, LABELLED, PHOTOS, options.small)
-    return options.folder / f"{run}-{seed}-{sha256(repr(settings).encode()).hexdigest()[:8]}.pt"
+    data = (SIZE, STORED, _preset(options), PHOTOS, options.small)
+    settings = (_recipe(run), repr(net), steps, BATCH, RATE, *data)
+    return _place(options) / f"{run}-{seed}-{sha256(repr(settings).encode()).hexdigest()[:8]}.pt"
 
 
 def _teacher(options: argparse.Namespace, prepared: Path) -> nn.Module:
@@ -205,7 +217,8 @@ def _student(options: argparse.Namespace, run: str, seed: int, prepared: Path) -
 def _spawn(options: argparse.Namespace, run: str, seed: int) -> None:
     """Train one student in a process of its own."""
     command = [sys.executable, __file__, "--one", run, str(seed), "--folder", str(options.folder)]
-    command += ["--steps", str(options.steps)] + ["--small"] * options.small
+    command += ["--labelled", str(options.labelled), "--steps", str(options.steps)]
+    command += ["--small"] * options.small
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
