@@ -21,7 +21,7 @@ from depthmix.compiled import Call, compiled
 from depthmix.errors import ConfigError
 from depthmix.feature_alignment import AlignedFeatures, FeatureAlignment
 from depthmix.guard import StepGuard
-from depthmix.metrics import DepthMetrics, EvaluationSet, format_table, write_results
+from depthmix.metrics import METRICS, DepthMetrics, EvaluationSet, format_table, write_results
 from depthmix.objective import ADAPTIVE, Balance, Objective, ObjectiveValue, Term, check_terms
 from depthmix.optimiser import adamw, freeze, in_order_of, parameter_groups, regrouped
 from depthmix.prediction import HEADS, Head, Prediction
@@ -36,6 +36,9 @@ from depthmix.trained import Origin, Trained, facts_of, load_trained, neutral_ca
 __all__ = ["DepthTask", "Trained", "load_trained", "predict_batch"]
 
 log = logging.getLogger(__name__)
+
+# What names of validation figures end in; other alignments go by their own name.
+ALIGNED = {"none": "", "affine_inverse_depth": "_aligned"}
 
 
 class DepthTask(LightningModule):
@@ -257,7 +260,7 @@ class DepthTask(LightningModule):
 
     def on_test_epoch_end(self) -> None:
         """Write `test.json` and `test.csv` into the run folder and show the table."""
-        rows = self.test_metrics.rows()
+        rows = self.test_metrics.rows() + self.test_metrics.tiers()
         self.test_metrics.reset()
         if self.trainer.is_global_zero:
             checkpoint = self.trainer.ckpt_path
@@ -392,8 +395,8 @@ def _sets(names: list[str], cards: Mapping[str, SourceCard]) -> list[EvaluationS
 
 def _validation_figures(rows: list[dict[str, Any]]) -> dict[str, float]:
     return {
-        f"val/{row['set']}/{name}" + ("" if row["alignment"] == "none" else "_aligned"): value
+        f"val/{row['set']}/{name}" + ALIGNED.get(row["alignment"], f"_{row['alignment']}"): row[name]
         for row in rows
-        for name, value in row.items()
-        if isinstance(value, float)
+        for name in METRICS
+        if row[name] is not None
     }

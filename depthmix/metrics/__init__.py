@@ -1,15 +1,27 @@
-"""Measures of depth maps, and their averages over evaluation sets."""
+"""Measures of depth maps, their averages over evaluation sets, and intervals for them."""
 
-from depthmix.metrics.evaluate import ALIGNMENTS, METRICS, DepthMetrics, EvaluationSet, measure
-from depthmix.metrics.table import format_table, read_rows, write_results
+from depthmix.metrics.align import ALIGNMENTS, Alignment, align
+from depthmix.metrics.bootstrap import Interval, image_values, mean_interval, paired_difference
+from depthmix.metrics.evaluate import DepthMetrics, EvaluationSet
+from depthmix.metrics.measure import METRICS, POOLED, Measured, measure
+from depthmix.metrics.table import format_table, read_rows, reported, write_results
 
 __all__ = [
     "ALIGNMENTS",
     "METRICS",
+    "POOLED",
+    "Alignment",
     "DepthMetrics",
     "EvaluationSet",
+    "Interval",
+    "Measured",
+    "align",
     "format_table",
+    "image_values",
+    "mean_interval",
     "measure",
+    "paired_difference",
     "read_rows",
+    "reported",
     "write_results",
 ]

@@ -1,56 +1,70 @@
-"""Average the measures of `functional` over the images of each evaluation set, on any number of ranks."""
+"""Average measures over the images of each evaluation set and tier, on any number of ranks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torchmetrics import Metric
 
 from depthmix.batch import Batch
 from depthmix.errors import DepthmixError
-from depthmix.geometry import unproject
-from depthmix.masked import masked_mean
-from depthmix.metrics import functional as f
+from depthmix.metrics.align import ALIGNMENTS, Alignment
+from depthmix.metrics.measure import DEFAULT, METRICS, PARTS, measure
+from depthmix.metrics.rows import image_rows, letters_of, record_of, set_rows
 from depthmix.prediction import Prediction
 from depthmix.sample import LabelKind
 
-__all__ = ["ALIGNMENTS", "METRICS", "DepthMetrics", "EvaluationSet", "measure"]
-
-ALIGNMENTS = ("none", "affine_inverse_depth")
-METRICS = (
-    "abs_rel",
-    "delta1",
-    "delta2",
-    "delta3",
-    "rmse",
-    "silog",
-    "sq_rel",
-    "rmse_log",
-    "log10",
-    "ssi",
-    "planarity_rms",
-    "planarity_angle",
-    "normal_angle",
-    "boundary_f1",
-)
-DENSE_SHARE = 0.5  # part of the pixels with a label from which neighbours can be compared everywhere
+__all__ = ["DepthMetrics", "EvaluationSet"]
 
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """Describe one evaluation set: its name, and family, tier and kind of its label card."""
+    """Describe one evaluation set.
+
+    Args:
+        name: of the set.
+        family: of its label card.
+        tier: of its label card.
+        kind: name of its `LabelKind`.
+        alignments: what to fit before measuring, each giving a row.
+        cap: smallest and largest depth in metres: labels outside are not read, predictions are clamped into
+            it after the alignment.
+
+    Raises:
+        ValueError: an alignment is unknown or named twice, or the cap is no range of metric depth.
+    """
 
     name: str
     family: str
     tier: str
     kind: str
+    alignments: tuple[str, ...] = DEFAULT
+    cap: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        for alignment in self.alignments:
+            if alignment not in ALIGNMENTS:
+                known = ", ".join(ALIGNMENTS)
+                raise ValueError(f"`alignments` of {self.name} must be among {known}, got {alignment!r}")
+        if not self.alignments or len(set(self.alignments)) < len(self.alignments):
+            raise ValueError(f"`alignments` of {self.name} must be one or more, each once")
+        if self.cap is not None:
+            if not 0 < self.cap[0] < self.cap[1]:
+                raise ValueError(f"`cap` of {self.name} must be 0 < smallest < largest, got {self.cap}")
+            if self.kind != LabelKind.METRIC_DEPTH.name:
+                raise ValueError(f"`cap` of {self.name} is in metres, but its labels are {self.kind}")
+
+    @property
+    def cap_words(self) -> str | None:
+        """The cap as a row says it."""
+        return None if self.cap is None else "{:g} to {:g} m".format(*self.cap)
 
 
 class DepthMetrics(Metric):
-    """Collect every measure of every set as per-image averages, in vector states of one metric.
+    """Collect every measure of every set: as averages per image, pooled over pixels, and image by image.
 
     One metric with sums and counts for all sets, and not one logged figure per set: ranks that see
     different sets would log different keys, which Lightning pairs up wrongly without a word.
@@ -64,15 +78,40 @@ class DepthMetrics(Metric):
     is_differentiable = False
     totals: Float[Tensor, "g a m"]
     counts: Float[Tensor, "g a m"]
-    images: Float[Tensor, " g"]
+    parts: Float[Tensor, "g a k"]
+    weights: Float[Tensor, "g a k"]
+    constant: Float[Tensor, "g a"]
+    seen: Float[Tensor, " g"]
+    records: list[Float[Tensor, " r"]]
+    letters: list[Int[Tensor, " l"]]
 
     def __init__(self, sets: Sequence[EvaluationSet]) -> None:
         super().__init__()
         self.sets = list(sets)
-        shape = (len(self.sets), len(ALIGNMENTS), len(METRICS))
-        self.add_state("totals", torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("counts", torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("images", torch.zeros(shape[0], dtype=torch.float64), dist_reduce_fx="sum")
+        g, a = len(self.sets), len(ALIGNMENTS)
+        shapes = {
+            "totals": (g, a, len(METRICS)),
+            "counts": (g, a, len(METRICS)),
+            "parts": (g, a, len(PARTS)),
+            "weights": (g, a, len(PARTS)),
+            "constant": (g, a),
+            "seen": (g,),
+        }
+        for name, shape in shapes.items():
+            self.add_state(name, torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("records", [], dist_reduce_fx="cat")
+        self.add_state("letters", [], dist_reduce_fx="cat")
+        self._begin()
+
+    def reset(self) -> None:
+        """Forget all images."""
+        super().reset()
+        self._begin()
+
+    def _begin(self) -> None:
+        # A rank that sees no image must hand over lists of the same type and shape as the others.
+        self.records = [torch.zeros(0, dtype=torch.float64, device=self.device)]
+        self.letters = [torch.zeros(0, dtype=torch.uint8, device=self.device)]
 
     def update(self, prediction: Prediction, batch: Batch, group: int) -> None:
         """Add the images of one batch, all of set number `group`.
@@ -85,90 +124,68 @@ class DepthMetrics(Metric):
             names = [name for name, bad in zip(batch.names, broken.tolist(), strict=False) if bad]
             hint = "the checkpoint is damaged or its training diverged"
             raise DepthmixError("the network's map is not finite", sample=", ".join(names) or None, hint=hint)
-        values = measure(prediction, batch)
-        measured = ~values.isnan()
-        self.totals[group] += torch.where(measured, values, 0).sum(-1)
-        self.counts[group] += measured.sum(-1)
-        self.images[group] += len(batch)
+        entry = self.sets[group]
+        wanted = [one for one in get_args(Alignment) if one in entry.alignments]
+        found = measure(prediction, batch, wanted, entry.cap)
+        places = [ALIGNMENTS.index(one) for one in wanted]
+        measured = ~found.values.isnan()
+        self.totals[group, places] += torch.where(measured, found.values, 0).sum(-1)
+        self.counts[group, places] += measured.sum(-1)
+        self.parts[group, places] += (found.parts * found.weights).sum(-1)
+        self.weights[group, places] += found.weights.sum(-1)
+        self.constant[group, places] += found.constant.sum(-1)
+        self.seen[group] += len(batch)
+        self.records.append(record_of(found.values, places, group))
+        self.letters.append(letters_of(batch.names or ("",) * len(batch)).to(self.device))
 
-    def compute(self) -> tuple[Float[Tensor, "g a m"], Float[Tensor, " g"]]:
-        """Average over the images that could bear a measure (NaN where none could), and count the images."""
-        return torch.where(self.counts > 0, self.totals / self.counts.clamp_min(1), torch.nan), self.images
+    def compute(self) -> dict[str, Tensor]:
+        """Gather the sums of all ranks, and the values of all images."""
+        sums = {name: getattr(self, name) for name in ("totals", "counts", "parts", "weights")}
+        sums |= {"constant": self.constant, "seen": self.seen}
+        lists: dict[str, Any] = {"records": self.records, "letters": self.letters}
+        # Gathered from other ranks, they are tensors.
+        return sums | {
+            name: one if isinstance(one, Tensor) else torch.cat(one) for name, one in lists.items()
+        }
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return one plain row per set and alignment that has a figure, None for what it cannot bear."""
-        table, images = self.compute()
-        images = images.reshape(-1)  # torchmetrics makes a number of a vector with one entry
-        return [
-            _row(entry, int(images[i]), alignment, table[i, k].tolist())
-            for i, entry in enumerate(self.sets)
-            for k, alignment in enumerate(ALIGNMENTS)
-            if not table[i, k].isnan().all()
-        ]
+    def rows(self, bootstrap: int = 0, seed: int = 0) -> list[dict[str, Any]]:
+        """Return one plain row per set and alignment that has a figure, None for what it cannot bear.
 
+        Columns are the facts of the set, `count` (images), `constant` (images that the alignment made
+        constant, because no positive scale fits), the measures averaged over images, and with the prefix
+        `pooled_` over all pixels of the set.
 
-def measure(prediction: Prediction, batch: Batch) -> Float[Tensor, "a m b"]:
-    """Measure every row in every alignment; NaN where the label cannot bear a measure.
+        Args:
+            bootstrap: draws for intervals of the averages over images that hold 95 %, in `<measure>_low` and
+                `<measure>_high`; 0 for none.
+            seed: of these draws.
+        """
+        facts, found = self._facts(), []
+        for group, entry in enumerate(self.sets):
+            card = {"set": entry.name, "family": entry.family, "tier": entry.tier, "kind": entry.kind}
+            found += set_rows({**card, "cap": entry.cap_words}, facts, [group], bootstrap, seed)
+        return found
 
-    Convention: "none" reads predicted metres as they are, so it needs a metric label and a known camera.
-    "affine_inverse_depth" first fits scale and shift in inverse depth; `ssi` is the residual of this fit and
-    all that a label of AFFINE_DISPARITY can bear, because its shift cannot be turned into depth. A label of
-    planes alone bears `planarity_rms` as predicted. Normals and boundaries need a dense label.
-    """
-    metric = (batch.kind == int(LabelKind.METRIC_DEPTH)) & batch.camera_known
-    planes_only = (batch.kind == int(LabelKind.NONE)) & batch.camera_known
-    target = torch.where(batch.is_depth[:, None, None, None], batch.target, 1)
-    aligned = f.align_inverse_depth(prediction.inverse_depth, target, batch.valid)
-    as_is = _measures(prediction.depth.double(), target, batch, metric, metric | planes_only)
-    fitted = _measures(aligned, target, batch, batch.is_depth, metric)
-    has_inverse = batch.is_depth | (batch.kind == int(LabelKind.AFFINE_DISPARITY))
-    residual = f.ssi(prediction.inverse_depth, batch.inverse_depth, batch.valid)
-    fitted["ssi"] = torch.where(has_inverse, residual, torch.nan)
-    nothing = torch.full_like(residual, torch.nan)
-    return torch.stack(
-        [torch.stack([found.get(name, nothing) for name in METRICS]) for found in (as_is, fitted)]
-    )
+    def tiers(self, bootstrap: int = 0, seed: int = 0) -> list[dict[str, Any]]:
+        """Return rows as `rows` does for every tier with two sets or more, over all their images.
 
+        Convention: `count` holds the images of those sets that have a figure after the alignment.
+        """
+        facts, found = self._facts(), []
+        for tier in dict.fromkeys(entry.tier for entry in self.sets):
+            groups = [number for number, entry in enumerate(self.sets) if entry.tier == tier]
+            caps = {self.sets[number].cap_words for number in groups}
+            cap = caps.pop() if len(caps) == 1 else "each set's own"
+            card = {"set": f"tier {tier}", "family": "", "tier": tier, "kind": "", "cap": cap}
+            found += set_rows(card, facts, groups, bootstrap, seed) if len(groups) > 1 else []
+        return found
 
-def _measures(
-    depth: Float[Tensor, "b 1 h w"],
-    target: Float[Tensor, "b 1 h w"],
-    batch: Batch,
-    has_depth: Bool[Tensor, " b"],
-    has_metres: Bool[Tensor, " b"],
-) -> dict[str, Float[Tensor, " b"]]:
-    """Measure depth in rows that have it, and flatness in metres in rows whose points are in metres."""
-    label = (depth, target, batch.valid)
-    values = {
-        name: getattr(f, name)(*label) for name in ("abs_rel", "sq_rel", "rmse", "rmse_log", "log10", "silog")
-    }
-    values |= {f"delta{i}": f.delta(*label, threshold=1.25**i) for i in (1, 2, 3)}
-    dense = has_depth & (masked_mean(batch.valid.float(), ~batch.sky) >= DENSE_SHARE)
-    camera = batch.intrinsics.double()
-    points, target_points = unproject(depth, camera), unproject(target.double(), camera)
-    labelled = torch.where(batch.valid, batch.planes, 0)
-    readable = torch.where(batch.is_depth[:, None, None, None], labelled, batch.planes)
-    only = dict.fromkeys(values, has_depth) | {
-        "planarity_rms": has_metres,
-        "planarity_angle": has_depth & batch.camera_known,
-        "normal_angle": dense & batch.camera_known,
-        "boundary_f1": dense,
-    }
-    values["planarity_rms"] = f.planarity_rms(points, readable)
-    values["planarity_angle"] = f.planarity_angle(points, target_points, labelled)
-    values["normal_angle"] = f.normal_angle(*label, camera)
-    values["boundary_f1"] = f.boundary_f1(*label)
-    return {name: torch.where(rows, values[name], torch.nan) for name, rows in only.items()}
+    def images(self) -> list[dict[str, Any]]:
+        """Return one plain row per image and alignment that has a figure: what paired bootstraps read."""
+        facts = self.compute()
+        return image_rows(self.sets, facts["records"].reshape(-1).cpu(), facts["letters"].reshape(-1).cpu())
 
-
-def _row(entry: EvaluationSet, images: int, alignment: str, values: Sequence[float]) -> dict[str, Any]:
-    figures = {name: None if value != value else value for name, value in zip(METRICS, values, strict=True)}
-    return {
-        "set": entry.name,
-        "family": entry.family,
-        "tier": entry.tier,
-        "kind": entry.kind,
-        "count": images,
-        "alignment": alignment,
-        **figures,
-    }
+    def _facts(self) -> dict[str, Tensor]:
+        facts = self.compute()
+        facts["seen"] = facts["seen"].reshape(-1)  # torchmetrics makes a number of a vector with one entry
+        return facts

@@ -12,16 +12,22 @@ from depthmix.errors import ConfigError
 from depthmix.store.record import commit, storage_errors
 from depthmix.store.strict_json import parse
 
-__all__ = ["format_table", "read_rows", "write_results"]
+__all__ = ["format_table", "read_rows", "reported", "write_results"]
 
 Row = Mapping[str, Any]
 
 _LEADING = ("set", "tier", "alignment", "count")
 _SHOWN = (
-    "abs_rel", "delta1", "rmse", "silog", "ssi",
+    "abs_rel", "delta1", "rmse", "silog", "ssi", "whdr",
     "planarity_rms", "planarity_angle", "normal_angle", "boundary_f1",
 )  # fmt: skip
-_SHORT = {"affine_inverse_depth": "affine 1/z"}
+_RARE = ("whdr",)  # shown where a row bears it
+_FLATNESS, _BESIDE = ("planarity_rms", "planarity_angle"), ("normal_angle", "boundary_f1")
+_SHORT = {
+    "affine_depth": "affine z",
+    "affine_inverse_depth": "affine 1/z",
+    "robust_inverse_depth": "robust 1/z",
+}
 
 
 def write_results(folder: Path, rows: Sequence[Row], checkpoint: str | None) -> None:
@@ -37,7 +43,8 @@ def write_results(folder: Path, rows: Sequence[Row], checkpoint: str | None) -> 
     """
     record = {"schema": 1, "version": __version__, "checkpoint": checkpoint, "rows": list(rows)}
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else list(_LEADING), lineterminator="\n")
+    names = list(dict.fromkeys(name for row in rows for name in row)) or list(_LEADING)
+    writer = csv.DictWriter(text, fieldnames=names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     with storage_errors(folder):
@@ -47,11 +54,25 @@ def write_results(folder: Path, rows: Sequence[Row], checkpoint: str | None) -> 
 
 
 def format_table(rows: Sequence[Row]) -> str:
-    """Lay the main figures out as lines of plain text, one row per set and alignment."""
-    head = [*_LEADING, *_SHOWN]
-    lines = [head, *[[_cell(row[name]) for name in head] for row in rows]]
+    """Lay the main figures out as lines of plain text, one row per set and alignment.
+
+    Convention: see `reported`; all measures stand in `test.json` and `test.csv`.
+    """
+    told = [reported(row) for row in rows]
+    rare = {name for name in _RARE if all(row.get(name) is None for row in told)}
+    head = [name for name in (*_LEADING, *_SHOWN) if name not in rare]
+    lines = [head, *[[_cell(row.get(name)) for name in head] for row in told]]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     return "\n".join("  ".join(map(_pad, line, widths, head)).rstrip() for line in lines)
+
+
+def reported(row: Row) -> Row:
+    """Return the row as it may be shown to people: without flatness where nothing tells if it was earned.
+
+    Convention: a flat map is perfectly flat, so planarity stands beside normal error and boundary F1 only.
+    """
+    earned = all(row.get(name) is not None for name in _BESIDE)
+    return row if earned else {**row, **{name: None for name in _FLATNESS if name in row}}
 
 
 def _cell(value: object) -> str:

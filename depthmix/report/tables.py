@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
+from depthmix.metrics.table import reported
 from depthmix.plot.words import kind_words
 from depthmix.report.collect import RunFacts, SetFacts
 from depthmix.sample import LabelKind
@@ -20,15 +21,26 @@ MEASURES: Final = {
     "delta3": ("", True),
     "rmse": ("m", False),
     "silog": ("", False),
+    "mae_inverse_depth": ("1/m", False),
     "ssi": ("", False),
+    "whdr": ("", False),
     "planarity_rms": ("", False),
     "planarity_angle": ("°", False),
     "normal_angle": ("°", False),
+    "normal_11_25": ("", True),
     "boundary_f1": ("", True),
+    "edge_accuracy": ("px", False),
+    "edge_completeness": ("px", False),
+    "edge_agreement": ("", True),
+    "cloud_f1": ("", True),
 }
 ALIGNMENTS: Final = {
     "none": "as predicted",
+    "median": "after fitting the median of depth",
+    "scale": "after fitting the scale of depth",
+    "affine_depth": "after fitting scale and shift of depth",
     "affine_inverse_depth": "after fitting scale and shift of inverse depth",
+    "robust_inverse_depth": "after fitting scale and shift of inverse depth by absolute errors, truncated",
 }
 PACKAGES: Final = ("depthmix", "torch", "lightning", "numpy", "h5py", "opencv-python-headless")
 MOST_SKIPPED: Final = 200
@@ -98,7 +110,11 @@ def mix_row(facts: SetFacts) -> MixRow | None:
 
 
 def results_table(rows: Sequence[Mapping[str, Any]]) -> Results:
-    """Arrange the rows of `test.json` by alignment and mark the best number of each column."""
+    """Arrange the rows of `test.json` by alignment and mark the best number of each column.
+
+    Convention: see `depthmix.metrics.reported`.
+    """
+    rows = [reported(row) for row in rows]
     names = [name for name in MEASURES if any(_is_number(row.get(name)) for row in rows)]
     blocks = []
     for alignment in dict.fromkeys(str(row["alignment"]) for row in rows):
