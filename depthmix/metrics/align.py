@@ -8,7 +8,7 @@ so row by row. Depth is positive after every alignment; see `align`.
 from typing import Final, Literal, get_args
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from depthmix.alignment import align_median, align_scale, align_scale_shift, align_scale_shift_l1
@@ -35,7 +35,7 @@ def align(
     of least squared errors of depth. "affine_depth": scale and shift of least squared errors of depth.
     "affine_inverse_depth": the same in inverse depth. "robust_inverse_depth": scale and shift in inverse
     depth of least absolute errors, each counted up to half of the label's own mean absolute deviation at
-    most.
+    most: wrong pixels pull less, unless their prediction lies far outside the range of the others.
 
     Args:
         depth: positive predicted depth, in metres for "none", up to one factor a row for the others.
@@ -48,6 +48,7 @@ def align(
     Convention: a shift can send depth to zero and below, or inverse depth to zero and depth to infinity.
     Without a cap, the row's own labels bound it there: "affine_depth" is kept at or above the nearest valid
     label, the two in inverse depth at or below the farthest (the cap of the MiDaS protocol, taken per image).
+    A row without valid pixels stays as it is.
 
     Raises:
         ValueError: there is no such alignment.
@@ -62,7 +63,7 @@ def align(
         constant = scale <= 0
     elif alignment == "affine_depth":
         scale, shift = align_scale_shift(p, g, valid)
-        nearest = torch.where(valid, g, torch.inf).amin((1, 2, 3), keepdim=True)
+        nearest = _smallest(torch.where(valid, g, torch.inf))
         aligned, constant = torch.maximum(column(scale) * p + column(shift), nearest), scale <= 0
     elif alignment == "none":
         aligned = p
@@ -112,10 +113,15 @@ def _in_inverse_depth(
 ) -> tuple[Map, Rows]:
     labelled = (1 / target).masked_fill_(~valid, torch.inf)
     scale, shift = _fit(inverse, labelled, valid, robust)
-    lowest = labelled.amin((1, 2, 3), keepdim=True) if cap is None else 1 / cap[1]
+    lowest = _smallest(labelled) if cap is None else torch.full_like(labelled[:, :, :1, :1], 1 / cap[1])
     aligned = (inverse * column(scale)).add_(column(shift))  # in place: a new map costs five times more
-    low = torch.as_tensor(lowest, dtype=aligned.dtype, device=aligned.device)
-    return torch.maximum(aligned, low, out=aligned).reciprocal_(), scale
+    return torch.maximum(aligned, lowest, out=aligned).reciprocal_(), scale
+
+
+def _smallest(labelled: Map) -> Float[Tensor, "b 1 1 1"]:
+    """Return the smallest value of each row that is not infinite; 0 where there is none."""
+    least = labelled.amin((1, 2, 3), keepdim=True)
+    return torch.where(least.isinf(), 0, least)
 
 
 def _fit(p: Map, g: Map, valid: Mask, robust: bool, spread: Rows | None = None) -> tuple[Rows, Rows]:
