@@ -11,6 +11,7 @@ __all__ = [
     "at_least_float32",
     "count_valid",
     "full_median",
+    "masked_average",
     "masked_mad",
     "masked_mean",
     "masked_median",
@@ -52,6 +53,27 @@ def masked_mean(x: Float[Tensor, "b *shape"], valid: Bool[Tensor, "b *shape"]) -
         tensor([2.])
     """
     return masked_sum(x, valid) / count_valid(valid).clamp_min(1)
+
+
+def masked_average(
+    x: Float[Tensor, "b *shape"], valid: Bool[Tensor, "b *shape"], weight: Float[Tensor, "b *shape"] | None
+) -> Float[Tensor, " b"]:
+    """Average the valid pixels of each row with weights that are not negative; `masked_mean` without.
+
+    Convention: the weights are read inside `valid` alone and divided by their sum over the row, so a factor
+    on all of them changes nothing. 0 where no weight is positive.
+
+    Example:
+        >>> x, valid = torch.tensor([[1.0, 3.0, float("nan")]]), torch.tensor([[True, True, False]])
+        >>> masked_average(x, valid, torch.tensor([[3.0, 1.0, 9.0]]))
+        tensor([1.5000])
+    """
+    if weight is None:
+        return masked_mean(x, valid)
+    x, weight = at_least_float32(x), at_least_float32(weight)
+    total = masked_sum(weight, valid)
+    product = torch.where(valid, x, 0) * torch.where(valid, weight, 0)  # each read inside `valid` alone
+    return masked_sum(product, valid) / torch.where(total > 0, total, 1)
 
 
 def masked_median(x: Float[Tensor, "b *shape"], valid: Bool[Tensor, "b *shape"]) -> Float[Tensor, " b"]:

@@ -7,6 +7,7 @@ from depthmix.losses.focal import FocalLoss, focal_error
 from depthmix.losses.gradient import GradientMatchingLoss, gradient_matching
 from depthmix.losses.hierarchy import HierarchicalLoss, hierarchical
 from depthmix.losses.least_squares import LeastSquaresLoss, ssi_least_squares
+from depthmix.losses.log_error import noise_weight
 from depthmix.losses.metres import (
     BerhuLoss,
     DepthL1Loss,
@@ -17,7 +18,7 @@ from depthmix.losses.metres import (
     huber,
     inverse_depth_l1,
 )
-from depthmix.losses.metric import LogL1Loss, ScaleFreeSilogLoss, SilogLoss, log_l1, noise_weight, silog
+from depthmix.losses.metric import LogL1Loss, ScaleFreeSilogLoss, SilogLoss, log_l1, silog
 from depthmix.losses.noise import LabelNoiseLoss, gaussian_noise, laplace_noise
 from depthmix.losses.normal import SurfaceNormalLoss, surface_normal
 from depthmix.losses.normalised import NormalisedRegressionLoss, normalised_regression
@@ -36,6 +37,7 @@ from depthmix.losses.ranking import (
 )
 from depthmix.losses.regions import RegionNormalisedLoss, region_normalised
 from depthmix.losses.scale import ScaleLoss, scale_error
+from depthmix.losses.sigma import inverse_depth_noise, shape_weight
 from depthmix.losses.sky import SkyBehindLoss, SkyLoss, sky_behind, sky_cross_entropy
 from depthmix.losses.ssi import ScaleShiftInvariantLoss, ssi_trimmed
 from depthmix.losses.trim import keep_smallest, keep_smallest_blocks
@@ -96,6 +98,7 @@ __all__ = [
     "huber",
     "image_edges",
     "inverse_depth_l1",
+    "inverse_depth_noise",
     "keep_smallest",
     "keep_smallest_blocks",
     "label_relations",
@@ -115,6 +118,7 @@ __all__ = [
     "region_normalised",
     "same_plane",
     "scale_error",
+    "shape_weight",
     "silog",
     "sky_behind",
     "sky_cross_entropy",

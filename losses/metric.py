@@ -3,18 +3,17 @@
 import math
 from typing import ClassVar
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from depthmix.batch import Batch
 from depthmix.losses.base import DepthLoss, check_maps
-from depthmix.losses.log_error import MetricLoss, log_error, relative_noise
-from depthmix.masked import at_least_float32, masked_mean, masked_sum
+from depthmix.losses.log_error import MetricLoss, checked_tolerance, log_error, noise_weight
+from depthmix.masked import masked_average
 from depthmix.prediction import Prediction
 from depthmix.sample import DEPTH_KINDS, LabelKind
 
-__all__ = ["LogL1Loss", "ScaleFreeSilogLoss", "SilogLoss", "log_l1", "noise_weight", "silog"]
+__all__ = ["LogL1Loss", "ScaleFreeSilogLoss", "SilogLoss", "log_l1", "silog"]
 
 # Inside the root of silog: keeps the gradient finite at a perfect prediction; 0.001 in units of log depth.
 EPSILON = 1e-6
@@ -25,6 +24,7 @@ def silog(
     target: Float[Tensor, "b 1 h w"],
     valid: Bool[Tensor, "b 1 h w"],
     variance_focus: float = 0.85,
+    weight: Float[Tensor, "b 1 h w"] | None = None,
 ) -> Float[Tensor, " b"]:
     """Return the root of Var(d) + (1 - variance_focus) Mean(d)^2 of the log errors d, per row.
 
@@ -33,6 +33,7 @@ def silog(
         target: depth.
         valid: where `target` may be read.
         variance_focus: 1 forgives a wrong scale wholly, 0 gives the RMS of the log error.
+        weight: how much each pixel counts in mean and variance, not negative; see `noise_weight`.
 
     Convention: the root is sqrt(x + eps) - sqrt(eps), written without the difference, so a perfect row is
     exactly 0 with gradient 0. Per image, so a dense image does not outvote a sparse one.
@@ -41,8 +42,8 @@ def silog(
     """
     check_maps(log_depth=log_depth, target=target, valid=valid)
     error = log_error(log_depth, target, valid)
-    mean = masked_mean(error, valid)
-    variance = masked_mean((error - mean[:, None, None, None]).square(), valid)
+    mean = masked_average(error, valid, weight)
+    variance = masked_average((error - mean[:, None, None, None]).square(), valid, weight)
     inside = variance + (1 - variance_focus) * mean.square()
     return inside / ((inside + EPSILON).sqrt() + math.sqrt(EPSILON))
 
@@ -55,26 +56,7 @@ def log_l1(
 ) -> Float[Tensor, " b"]:
     """Average the absolute log errors of each row with the given positive weights."""
     check_maps(log_depth=log_depth, target=target, valid=valid, weight=weight)
-    error = log_error(log_depth, target, valid).abs()
-    weight = at_least_float32(weight)
-    total = masked_sum(weight, valid)
-    return masked_sum(weight * error, valid) / torch.where(total > 0, total, 1)
-
-
-def noise_weight(
-    sigma: Float[Tensor, "b 1 h w"],
-    target: Float[Tensor, "b 1 h w"],
-    valid: Bool[Tensor, "b 1 h w"],
-    tolerance: float,
-) -> Float[Tensor, "b 1 h w"]:
-    """Return tolerance / (tolerance + sigma / z): how much a pixel of known noise counts.
-
-    `sigma / z` is the standard deviation of log depth. The weight lies in (0, 1], is 1/2 where the noise
-    equals the tolerance and 1 where there is no noise model (sigma 0); 0 outside `valid`. Bounded on
-    purpose: 1 / sigma^2 would hand a stereo image to its few nearest pixels.
-    """
-    check_maps(sigma=sigma, target=target, valid=valid)
-    return torch.where(valid, tolerance / (tolerance + relative_noise(sigma, target, valid)), 0)
+    return masked_average(log_error(log_depth, target, valid).abs(), valid, weight)
 
 
 class SilogLoss(MetricLoss):
@@ -82,19 +64,25 @@ class SilogLoss(MetricLoss):
 
     A label of unknown scale must not feel that part: `ScaleFreeSilogLoss` is the form for it.
 
+    Args:
+        variance_focus: 1 forgives a wrong scale wholly, 0 gives the RMS of the log error.
+        tolerance: relative noise (sigma / z) at which a pixel counts half; None counts all alike.
+
     Raises:
-        ValueError: `variance_focus` lies outside [0, 1].
+        ValueError: `variance_focus` lies outside [0, 1], or `tolerance` is not positive.
     """
 
-    def __init__(self, variance_focus: float = 0.85) -> None:
+    def __init__(self, variance_focus: float = 0.85, tolerance: float | None = None) -> None:
         super().__init__()
         if not 0 <= variance_focus <= 1:
             raise ValueError(f"`variance_focus` must be in [0, 1], got {variance_focus}")
-        self.variance_focus = variance_focus
+        self.variance_focus, self.tolerance = variance_focus, checked_tolerance(tolerance)
 
     def forward(self, prediction: Prediction, batch: Batch, *, step: int = 0) -> Float[Tensor, " b"]:
         """Return `silog` of the metric depths."""
-        return silog(prediction.log_depth, batch.target, self.usable(batch), self.variance_focus)
+        usable = self.usable(batch)
+        weight = _weight(batch, usable, self.tolerance)
+        return silog(prediction.log_depth, batch.target, usable, self.variance_focus, weight)
 
 
 class ScaleFreeSilogLoss(DepthLoss):
@@ -104,14 +92,26 @@ class ScaleFreeSilogLoss(DepthLoss):
     length changes the value. The exact form of the switch that per-source flags make in public code, where
     a misspelt flag trains the scale on labels that have none.
 
+    Args:
+        tolerance: relative noise (sigma / z) at which a pixel counts half; None counts all alike.
+
+    Raises:
+        ValueError: `tolerance` is not positive.
+
     Reference: Eigen et al. (arXiv 1406.2283), equation 2 with its root.
     """
 
     accepts: ClassVar[frozenset[LabelKind]] = DEPTH_KINDS
 
+    def __init__(self, tolerance: float | None = None) -> None:
+        super().__init__()
+        self.tolerance = checked_tolerance(tolerance)
+
     def forward(self, prediction: Prediction, batch: Batch, *, step: int = 0) -> Float[Tensor, " b"]:
         """Return `silog` with variance focus 1."""
-        return silog(prediction.log_depth, batch.target, self.usable(batch), variance_focus=1)
+        usable = self.usable(batch)
+        weight = _weight(batch, usable, self.tolerance)
+        return silog(prediction.log_depth, batch.target, usable, 1, weight)
 
 
 class LogL1Loss(MetricLoss):
@@ -138,3 +138,9 @@ class LogL1Loss(MetricLoss):
         usable = self.usable(batch)
         weight = noise_weight(batch.sigma, batch.target, usable, self.tolerance)
         return log_l1(prediction.log_depth, batch.target, usable, weight)
+
+
+def _weight(
+    batch: Batch, usable: Bool[Tensor, "b 1 h w"], tolerance: float | None
+) -> Float[Tensor, "b 1 h w"] | None:
+    return None if tolerance is None else noise_weight(batch.sigma, batch.target, usable, tolerance)

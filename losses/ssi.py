@@ -9,8 +9,10 @@ from torch import Tensor
 from depthmix.alignment import has_contrast, normalised_difference
 from depthmix.batch import Batch
 from depthmix.losses.base import DepthLoss, check_maps
+from depthmix.losses.log_error import checked_tolerance
+from depthmix.losses.sigma import inverse_depth_noise, shape_weight
 from depthmix.losses.trim import keep_smallest_blocks
-from depthmix.masked import count_valid
+from depthmix.masked import at_least_float32, count_valid, masked_sum
 from depthmix.prediction import Prediction
 from depthmix.sample import DEPTH_KINDS, LabelKind
 
@@ -23,6 +25,7 @@ def ssi_trimmed(
     valid: Bool[Tensor, "b 1 h w"],
     trim: float = 0.2,
     block: int = 1,
+    weight: Float[Tensor, "b 1 h w"] | None = None,
 ) -> Float[Tensor, " b"]:
     """Sum the smallest residuals of the two normalised maps over twice the number of valid pixels, per row.
 
@@ -36,6 +39,9 @@ def ssi_trimmed(
         trim: part of the residuals, the largest of each row, that is left out; 0 gives the untrimmed
             mean absolute error.
         block: side in pixels of the blocks that are left out as a whole; 1 leaves single pixels out.
+        weight: how much each residual counts, not negative, instead of 1; see `shape_weight`. The sum is then
+            over twice the sum of the weights, and what is left out are the largest weighted residuals: what
+            the noise of the label explains does not use up the trimming. Not counted in the normalisation.
 
     Convention: 0 on a row whose label is constant: it has no scale to normalise by, and a tiny fixed floor
     (1e-8 in several public codes) would compare noise. The floor is relative (`CONTRAST_FLOOR`), so it
@@ -52,10 +58,12 @@ def ssi_trimmed(
     """
     check_maps(prediction=prediction, target=target, valid=valid)
     difference, contrast = normalised_difference(prediction, target, valid)
-    residual = difference.abs()
+    residual, count = difference.abs(), count_valid(valid).clamp_min(1).to(difference.dtype)
+    if weight is not None:
+        residual = residual * torch.where(valid, at_least_float32(weight), 0)
+        count = masked_sum(at_least_float32(weight), valid)
     total = (residual * keep_smallest_blocks(residual, valid, trim, block)).flatten(1).sum(1)
-    value = total / (2 * count_valid(valid).clamp_min(1))
-    return torch.where(contrast, value, 0)
+    return torch.where(contrast & (count > 0), total / (2 * torch.where(count > 0, count, 1)), 0)
 
 
 class ScaleShiftInvariantLoss(DepthLoss):
@@ -63,24 +71,33 @@ class ScaleShiftInvariantLoss(DepthLoss):
 
     For the labels of a teacher, `trim=0.1, block=8` or so: what it got wrong is wrong by regions.
 
+    Args:
+        trim: part of the residuals that is left out.
+        block: side in pixels of the blocks that are left out.
+        tolerance: noise of the label's inverse depth, in spreads of it, at which a pixel counts half; see
+            `shape_weight`. None counts all pixels alike.
+
     Raises:
-        ValueError: `trim` lies outside [0, 1), or `block` is smaller than 1.
+        ValueError: `trim` lies outside [0, 1), `block` is smaller than 1, or `tolerance` is not positive.
     """
 
     accepts: ClassVar[frozenset[LabelKind]] = DEPTH_KINDS | {LabelKind.AFFINE_DISPARITY}
 
-    def __init__(self, trim: float = 0.2, block: int = 1) -> None:
+    def __init__(self, trim: float = 0.2, block: int = 1, tolerance: float | None = None) -> None:
         super().__init__()
         if not 0 <= trim < 1:
             raise ValueError(f"`trim` must be in [0, 1), got {trim}")
         if block < 1:
             raise ValueError(f"`block` must be at least 1, got {block}")
-        self.trim, self.block = trim, block
+        self.trim, self.block, self.tolerance = trim, block, checked_tolerance(tolerance)
 
     def forward(self, prediction: Prediction, batch: Batch, *, step: int = 0) -> Float[Tensor, " b"]:
         """Return `ssi_trimmed` of the inverse depths."""
-        maps = prediction.inverse_depth, batch.inverse_depth, self.usable(batch)
-        return ssi_trimmed(*maps, self.trim, self.block)
+        label, usable = batch.inverse_depth, self.usable(batch)
+        weight = None
+        if self.tolerance is not None:
+            weight = shape_weight(inverse_depth_noise(batch), label, usable, self.tolerance)
+        return ssi_trimmed(prediction.inverse_depth, label, usable, self.trim, self.block, weight)
 
     def supervised(self, batch: Batch) -> Bool[Tensor, " b"]:
         """Tell which rows have a label that is not constant."""

@@ -27,6 +27,7 @@ PAGES = [
     ROOT / "docs" / "losses.md",
     ROOT / "docs" / "predict.md",
     ROOT / "docs" / "networks.md",
+    ROOT / "docs" / "noise.md",
     ROOT / "docs" / "promises.md",
     ROOT / "docs" / "training.md",
     ROOT / "docs" / "network-costs.md",
@@ -77,8 +78,9 @@ def test_every_command_of_the_pages_exists_and_readme_names_the_main_ones():
 
 
 def test_the_configurations_of_the_pages_have_no_problem_of_form(tmp_path):
-    shown = blocks(README, "yaml") + blocks(TEXTS[ROOT / "docs" / "training.md"], "yaml")
-    assert len(shown) >= 2
+    pages = [README, *(TEXTS[ROOT / "docs" / name] for name in ("noise.md", "training.md"))]
+    shown = [text for page in pages for text in blocks(page, "yaml")]
+    assert len(shown) >= 3
     for text in shown:
         (tmp_path / "mix.yaml").write_text(text)
         assert config_problems(tmp_path / "mix.yaml", partial=True) == []

@@ -11,6 +11,7 @@ from depthmix import masked
 from depthmix.masked import (
     at_least_float32,
     count_valid,
+    masked_average,
     masked_mad,
     masked_mean,
     masked_median,
@@ -27,6 +28,7 @@ REFERENCES = {
 }
 ALL = [
     *REFERENCES,
+    lambda x, valid: masked_average(x, valid, 1 + torch.arange(x.numel(), device=x.device).view_as(x) % 3.0),
     lambda x, valid: masked_quantile(x, valid, 0.3),
     lambda x, valid: masked_weighted_median(
         x, 1 + torch.arange(x.numel(), device=x.device).view_as(x) % 3, valid
@@ -58,6 +60,17 @@ def test_quantile_is_that_of_numpy(case, q):
     x, valid = case
     got = masked_quantile(torch.from_numpy(x), torch.from_numpy(valid), q)
     expected = [np.quantile(r[m], q) if m.any() else 0 for r, m in zip(x, valid, strict=True)]
+    np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows, st.integers(0, 100))
+def test_average_is_the_mean_of_pixels_repeated_as_often_as_they_weigh(case, seed):
+    x, valid = case
+    weight = np.random.default_rng(seed).integers(0, 4, x.shape)
+    got = masked_average(*map(torch.from_numpy, (x, valid, weight.astype(float))))
+    repeated = [np.repeat(r[m], w[m]) for r, w, m in zip(x, weight, valid, strict=True)]
+    expected = [r.mean() if len(r) else 0 for r in repeated]
     np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-9)
 
 
