@@ -1,7 +1,7 @@
 """Which loss learns from which rows, how their gradients are balanced, and the one backward pass."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
@@ -23,7 +23,7 @@ from depthmix.masked import at_least_float32
 from depthmix.prediction import Prediction
 from depthmix.pulls import Measured, combine, measure, with_gradients, world_size
 from depthmix.sources.base import SourceCard
-from depthmix.terms import Term, check_terms, head_problems, must_be_known, term_problems
+from depthmix.terms import Term, check_terms, head_problems, must_be_known, qualities_of, term_problems
 
 __all__ = [
     "ADAPTIVE",
@@ -134,8 +134,10 @@ class Objective(nn.Module):
     def forward(self, prediction: Prediction, batch: Batch, step: int = 0) -> ObjectiveValue:
         """Evaluate all terms; `loss.backward()` then trains the network that gave `prediction`."""
         maps = prediction.maps
-        carried = torch.stack([self.carries(name, batch) for name in self.names])
-        per_row, pulls = self._differentiate(prediction, batch, carried, step)
+        views = [self._view(name, batch) for name in self.names]
+        pairs = zip(self.names, views, strict=True)
+        carried = torch.stack([self._carries(name, view) for name, view in pairs])
+        per_row, pulls = self._differentiate(prediction, views, carried, step)
         groups = self._groups(batch)
         found = measure(per_row, carried, pulls, groups, self.balance.startswith("pareto"))
         weights = _constants([term.weight_at(step) for term in self._terms.values()], found.values)
@@ -153,22 +155,37 @@ class Objective(nn.Module):
 
     def carries(self, name: str, batch: Batch) -> Bool[Tensor, " b"]:
         """Tell which rows the term learns from: its tiers and sources, and what its loss needs."""
-        term = self._terms[name]
-        rows = term.loss.bears(batch) & term.loss.supervised(batch)
-        rows = rows & _is_one_of(batch.quality, [int(quality) for quality in term.qualities])
-        if "dense" in term.loss.needs:
-            rows = rows & ~_is_one_of(batch.source, self._sparse)
-        if term.sources is not None:
-            rows = rows & _is_one_of(batch.source, [self.source_names.index(name) for name in term.sources])
+        return self._carries(name, self._view(name, batch))
+
+    def _view(self, name: str, batch: Batch) -> Batch:
+        """Return the batch as the term sees it: without the labels that it shall not read."""
+        mask = self._terms[name].edges
+        if mask is None:
+            return batch
+        rows = self._chosen(batch, mask.tiers, mask.sources)[:, None, None, None]
+        return replace(batch, valid=batch.valid & (mask.mark(batch) & rows).logical_not())
+
+    def _chosen(
+        self, batch: Batch, tiers: Sequence[str] | None, sources: Sequence[str] | None
+    ) -> Bool[Tensor, " b"]:
+        rows = _is_one_of(batch.quality, [int(quality) for quality in qualities_of(tiers)])
+        if sources is not None:
+            rows = rows & _is_one_of(batch.source, [self.source_names.index(name) for name in sources])
         return rows
 
+    def _carries(self, name: str, batch: Batch) -> Bool[Tensor, " b"]:
+        term = self._terms[name]
+        rows = term.loss.bears(batch) & term.loss.supervised(batch)
+        rows = rows & self._chosen(batch, term.tiers, term.sources)
+        return rows & ~_is_one_of(batch.source, self._sparse) if "dense" in term.loss.needs else rows
+
     def _differentiate(
-        self, prediction: Prediction, batch: Batch, carried: Bool[Tensor, "k b"], step: int
+        self, prediction: Prediction, views: Sequence[Batch], carried: Bool[Tensor, "k b"], step: int
     ) -> tuple[Float[Tensor, "k b"], list[Float[Tensor, "b c h w"]]]:
         """Evaluate each loss on a detached copy of the map, with the gradient of its sum over the rows."""
         leaf = at_least_float32(prediction.maps.detach()).requires_grad_()
         values, pulls = [], []
-        for term, rows in zip(self._terms.values(), carried, strict=True):
+        for term, batch, rows in zip(self._terms.values(), views, carried, strict=True):
             with torch.enable_grad():
                 # Split anew for each term: its graph is freed with its gradient.
                 view = prediction.from_maps(
@@ -224,6 +241,8 @@ def _check(terms: Mapping[str, Term], balance: str, sources: Sequence[str]) -> N
             raise ConfigError(f"the name of a term must be an identifier, got {name!r}", field="terms")
         for source in term.sources or ():
             must_be_known(source, sources, f"terms.{name}.sources")
+        for source in (term.edges.sources if term.edges else None) or ():
+            must_be_known(source, sources, f"terms.{name}.edges.sources")
 
 
 def _constants(numbers: Sequence[float], like: Tensor) -> Float[Tensor, " k"]:

@@ -7,11 +7,12 @@ from typing import Literal
 
 from depthmix.errors import ConfigError
 from depthmix.losses.base import DepthLoss, Need
+from depthmix.losses.fattening import EdgeMask
 from depthmix.prediction import HEADS, Head
 from depthmix.sample import LabelKind, Quality
 from depthmix.sources.base import SourceCard
 
-__all__ = ["Term", "check_terms", "head_problems", "term_problems"]
+__all__ = ["Term", "check_terms", "head_problems", "qualities_of", "term_problems"]
 
 _KIND_TEXT = {
     LabelKind.NONE: "no depth at all",
@@ -38,6 +39,8 @@ class Term:
         start: optimiser step up to which the weight is 0.
         end: step from which on the weight is whole; from `start` to there it grows linearly. None for a
             jump at `start`.
+        edges: pixels near steps of the label that the term does not read; None reads all. A row that is left
+            without supervision does not take part in the term.
 
     Raises:
         ConfigError: a negative weight or step, an end before the start, or a tier that does not exist.
@@ -49,6 +52,7 @@ class Term:
     sources: list[str] | None = None
     start: int = 0
     end: int | None = None
+    edges: EdgeMask | None = None
 
     def __post_init__(self) -> None:
         for field in ("weight", "start", "end"):
@@ -57,8 +61,10 @@ class Term:
                 raise ConfigError(f"must be finite and not negative, got {value}", field=field)
         if self.end is not None and self.end < self.start:
             raise ConfigError(f"must not lie before `start` ({self.start}), got {self.end}", field="end")
-        for tier in self.tiers or ():
-            must_be_known(tier.lower(), [quality.name.lower() for quality in Quality], "tiers")
+        masked = self.edges.tiers if self.edges else None
+        for field, tiers in (("tiers", self.tiers), ("edges.tiers", masked)):
+            for tier in tiers or ():
+                must_be_known(tier.lower(), [quality.name.lower() for quality in Quality], field)
 
     def weight_at(self, step: int) -> float:
         """Return the weight at an optimiser step, ramp included."""
@@ -70,7 +76,12 @@ class Term:
     @property
     def qualities(self) -> list[Quality]:
         """The tiers as `Quality`."""
-        return list(Quality) if self.tiers is None else [Quality[tier.upper()] for tier in self.tiers]
+        return qualities_of(self.tiers)
+
+
+def qualities_of(tiers: Sequence[str] | None) -> list[Quality]:
+    """Return tiers as `Quality`; None stands for all."""
+    return list(Quality) if tiers is None else [Quality[tier.upper()] for tier in tiers]
 
 
 def check_terms(terms: Mapping[str, Term], cards: Mapping[str, SourceCard]) -> None:
@@ -135,9 +146,10 @@ def learns_metres(terms: Mapping[str, Term], cards: Mapping[str, SourceCard]) ->
 
 def _problems_of(name: str, term: Term, cards: Mapping[str, SourceCard]) -> list[str]:
     loss, field = type(term.loss).__name__, f"terms.{name}"
-    unknown = [source for source in term.sources or () if source not in cards]
+    lists = {"sources": term.sources, "edges.sources": term.edges.sources if term.edges else None}
+    unknown = [(where, name) for where, names in lists.items() for name in names or () if name not in cards]
     if unknown:
-        return [f"{field}.sources: {_not_one_of(source, list(cards))}" for source in unknown]
+        return [f"{field}.{where}: {_not_one_of(name, list(cards))}" for where, name in unknown]
     named = [
         f"{field}: {loss} {_wants(term)}, but source {source!r} gives {_describe(cards[source])}; "
         f"leave it out of `sources`" + _alternative(cards[source])

@@ -3,6 +3,7 @@
 from depthmix.losses.base import DepthLoss, Need, check_maps
 from depthmix.losses.derivative import GradientErrorLoss, LaplacianErrorLoss, gradient_error, laplacian_error
 from depthmix.losses.edges import EdgeGuidedLoss, edge_guided, strong_edges
+from depthmix.losses.fattening import EdgeMask, label_steps, near_steps, unmatched_steps
 from depthmix.losses.focal import FocalLoss, focal_error
 from depthmix.losses.gradient import GradientMatchingLoss, gradient_matching
 from depthmix.losses.hierarchy import HierarchicalLoss, hierarchical
@@ -49,6 +50,7 @@ __all__ = [
     "DepthL1Loss",
     "DepthLoss",
     "EdgeGuidedLoss",
+    "EdgeMask",
     "EdgeNormalLoss",
     "ErrorForecastLoss",
     "FocalLoss",
@@ -102,12 +104,14 @@ __all__ = [
     "keep_smallest",
     "keep_smallest_blocks",
     "label_relations",
+    "label_steps",
     "laplace_noise",
     "laplacian_error",
     "local_affine",
     "local_points",
     "log_l1",
     "manhattan",
+    "near_steps",
     "noise_weight",
     "normalised_regression",
     "ordinal_ranking",
@@ -127,5 +131,6 @@ __all__ = [
     "strong_edges",
     "surface_normal",
     "uncertain_l1",
+    "unmatched_steps",
     "virtual_normal",
 ]

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from depthmix.errors import ConfigError
 from depthmix.losses import (
+    EdgeMask,
     EdgeNormalLoss,
     GradientMatchingLoss,
     LogL1Loss,
@@ -437,3 +438,40 @@ def test_an_empty_objective_a_wrong_balance_and_a_dotted_name_are_refused():
         Objective(all_terms(), "mean")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="must be an identifier"):
         Objective({"a.b": Term(SilogLoss())})
+
+
+def masked_term(**options) -> dict[str, Term]:
+    return {"l1": Term(LogL1Loss(), edges=EdgeMask(**options))}
+
+
+def test_a_term_reads_no_label_near_a_step_of_it():
+    batch = random_batch(KINDS, sources=SOURCES)
+    _, gradient = gradient_of(masked_term())
+    _, plain = gradient_of({"l1": Term(LogL1Loss())})
+    band = EdgeMask().mark(batch)
+    assert (band & batch.valid)[2:].any()
+    assert not gradient[band].any()
+    assert torch.equal((gradient != 0) | band, (plain != 0) | band)
+
+
+def test_only_labels_of_the_named_tiers_and_sources_are_masked():
+    _, plain = gradient_of({"l1": Term(LogL1Loss())})
+    for none in ({"tiers": ["low"]}, {"sources": ["web"]}):
+        assert torch.equal(gradient_of(masked_term(**none))[1], plain)
+    for some in ({"tiers": ["high"]}, {"sources": ["kitti"]}):
+        assert torch.equal(gradient_of(masked_term(**some))[1], gradient_of(masked_term())[1])
+
+
+def test_a_row_that_is_all_edge_does_not_take_part():
+    value, gradient = gradient_of(masked_term(pixels=40))
+    assert not value.carried.any()
+    assert value.loss.item() == 0
+    assert not gradient.any()
+
+
+def test_a_mask_for_what_does_not_exist_is_refused():
+    with pytest.raises(ConfigError, match=r"edges.tiers: 'hgih' is not one of .*; did you mean 'high'"):
+        masked_term(tiers=["hgih"])
+    with pytest.raises(ConfigError, match=r"terms.l1.edges.sources: 'kiti' is not one of"):
+        Objective(masked_term(sources=["kiti"]), "none", CARDS)
+    assert term_problems(masked_term(sources=["kiti"]), CARDS)[0].startswith("terms.l1.edges.sources: 'kiti'")

@@ -249,9 +249,12 @@ def term_from(options: dict[str, Any]) -> "Term":
     """
     import depthmix.losses  # noqa: F401  (imported so that short names resolve)
     from depthmix.losses.base import DepthLoss
+    from depthmix.losses.fattening import EdgeMask
     from depthmix.objective import Term
 
     rest = {name: value for name, value in options.items() if name != "loss"}
+    if rest.get("edges") is not None:
+        rest["edges"] = EdgeMask(**rest["edges"])
     return Term(loss=_build(options["loss"], DepthLoss), **rest)
 
 
