@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from depthmix.batch import Batch
 from depthmix.errors import ConfigError
+from depthmix.features import features_of, layer_of
 from depthmix.masked import at_least_float32
 from depthmix.prediction import Prediction
 from depthmix.trained import load_trained
@@ -96,8 +97,8 @@ class AlignedFeatures:
         self.teacher.requires_grad_(False).eval()
         self.options = options
         self._layers = {
-            "student_layer": _layer(net, options.student_layer, "student_layer"),
-            "teacher_layer": _layer(self.teacher, options.teacher_layer, "teacher_layer"),
+            name: layer_of(module, getattr(options, name), f"model.feature_alignment.{name}")
+            for name, module in (("student_layer", net), ("teacher_layer", self.teacher))
         }
         self._projection: Tensor | None = None
         self.last: Float[Tensor, ""] | None = None  # of the last step, before the weight
@@ -129,23 +130,7 @@ class AlignedFeatures:
 
     def _watched(self, name: str, work: Callable[[], Any]) -> tuple[Any, Float[Tensor, "b c h w"]]:
         """Do some work, and return with its result what a layer gave meanwhile."""
-        found: list[Any] = []
-        # Hooked for the moment only: a copy of the network, such as a running average, has no use for it.
-        handle = self._layers[name].register_forward_hook(lambda module, inputs, output: found.append(output))
-        try:
-            result = work()
-        finally:
-            handle.remove()
-        features = found[-1] if found else None
-        features = getattr(features, "feature_maps", features)  # of a backbone of transformers
-        if isinstance(features, list | tuple) and features:
-            features = features[-1]  # the coarsest of an encoder's maps
-        if not isinstance(features, Tensor) or features.dim() != 4:
-            seen = f"a tensor {tuple(features.shape)}" if isinstance(features, Tensor) else "no tensor"
-            reason = f"must give a map of features [b c h w], gave {seen}"
-            field = f"model.feature_alignment.{name}"
-            raise ConfigError(reason, field=field, hint="name a module that does")
-        return result, features
+        return features_of(self._layers[name], work, f"model.feature_alignment.{name}")
 
     def _projected(
         self, teacher: Float[Tensor, "b c h w"], student: Float[Tensor, "b d h w"]
@@ -168,22 +153,3 @@ def _network(teacher: str | nn.Module) -> nn.Module:
     except ConfigError as error:
         field = "model.feature_alignment.teacher"
         raise ConfigError(error.reason, file=error.file, field=field, hint=error.hint) from error
-
-
-def _layer(net: nn.Module, name: str, option: str) -> nn.Module:
-    field = f"model.feature_alignment.{option}"
-    if name:
-        try:
-            return net.get_submodule(name)
-        except AttributeError as error:
-            reason = f"{type(net).__name__} has no module {name!r}"
-            known = ", ".join(child for child, _ in net.named_children())
-            raise ConfigError(reason, field=field, hint=f"it has {known}") from error
-    stages = getattr(net, "stages", None)
-    last = stages[-1] if stages else getattr(net, "encoder", None)
-    while isinstance(last, nn.ModuleList) and len(last):
-        last = last[-1]  # a list of modules is never called itself
-    if not isinstance(last, nn.Module) or isinstance(last, nn.ModuleList):
-        reason = f"{type(net).__name__} does not say what its encoder is"
-        raise ConfigError(reason, field=field, hint="name the module whose features are compared")
-    return last

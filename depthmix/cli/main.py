@@ -28,6 +28,7 @@ COMMANDS = {
     "export": "write a trained checkpoint in forms that run without depthmix",
     "report": "write report.html of a run",
     "doctor": "look at packages, GPU, memory and disk of this machine, and say what is wrong",
+    "probe": "tell which source an image came from by a trained encoder's features: is the mix readable?",
 }
 
 
