@@ -17,11 +17,12 @@ from depthmix.balance import (
     uncertainty_weights,
 )
 from depthmix.batch import Batch
+from depthmix.doubt import Disagreement, RunningDoubt
 from depthmix.errors import ConfigError
 from depthmix.losses.base import DepthLoss
 from depthmix.masked import at_least_float32
 from depthmix.prediction import Prediction
-from depthmix.pulls import Measured, combine, measure, with_gradients, world_size
+from depthmix.pulls import Measured, combine, measure, over_ranks, with_gradients, world_size
 from depthmix.sources.base import SourceCard
 from depthmix.terms import Term, check_terms, head_problems, must_be_known, qualities_of, term_problems
 
@@ -55,6 +56,9 @@ class ObjectiveValue:
         per_row: value of each term on each row of this rank, 0 where not carried.
         carried: which rows carry which term.
         finite: whether value and gradient are finite on every rank.
+        scores: how far each row of this rank is from the usual loss of its source; None without
+            `Disagreement`.
+        trust: the weight of each row that follows from it.
     """
 
     loss: Float[Tensor, ""]
@@ -64,6 +68,8 @@ class ObjectiveValue:
     per_row: Float[Tensor, "k b"]
     carried: Bool[Tensor, "k b"]
     finite: Bool[Tensor, ""]
+    scores: Float[Tensor, " b"] | None = None
+    trust: Float[Tensor, " b"] | None = None
 
 
 class Objective(nn.Module):
@@ -102,10 +108,12 @@ class Objective(nn.Module):
         terms: the terms by name.
         balance: one of the above.
         cards: card of every source of the mix by name, in the order of `Batch.source`.
+        disagreement: how much less a row counts whose loss stands out of its source, in value and gradient
+            of every term; None counts all alike. See `RunningDoubt`.
 
     Raises:
         ConfigError: no terms, too many for "pareto", a term names a source that is not in the mix, or there
-            are no cards for "pareto_sources".
+            are no cards for "pareto_sources" or `disagreement`.
 
     Reference: Kendall, Gal and Cipolla (arXiv 1705.07115) for "uncertainty"; Sener and Koltun (arXiv
     1810.04650), section 3.3 for the Pareto step at a shared representation, which here is the prediction.
@@ -116,10 +124,15 @@ class Objective(nn.Module):
         terms: Mapping[str, Term],
         balance: Balance = "gradient",
         cards: Mapping[str, SourceCard] | None = None,
+        disagreement: Disagreement | None = None,
     ) -> None:
         super().__init__()
         self.source_names = list(cards or {})
         _check(terms, balance, self.source_names)
+        if disagreement is not None and not self.source_names:
+            raise ConfigError("needs the cards of the sources", field="model.disagreement")
+        counts = len(terms), len(self.source_names)
+        self.doubt = RunningDoubt(disagreement, *counts) if disagreement is not None else None
         self.losses = nn.ModuleDict({name: term.loss for name, term in terms.items()})
         self.balance = balance
         self.log_variances = nn.Parameter(torch.zeros(len(terms))) if balance == "uncertainty" else None
@@ -139,8 +152,13 @@ class Objective(nn.Module):
         carried = torch.stack([self._carries(name, view) for name, view in pairs])
         per_row, pulls = self._differentiate(prediction, views, carried, step)
         groups = self._groups(batch)
-        found = measure(per_row, carried, pulls, groups, self.balance.startswith("pareto"))
-        weights = _constants([term.weight_at(step) for term in self._terms.values()], found.values)
+        weights = _constants([term.weight_at(step) for term in self._terms.values()], per_row.double().sum(1))
+        scores, trust = self._judge(per_row, carried & (weights > 0)[:, None], carried, batch)
+        heard = per_row
+        if trust is not None:
+            heard = per_row * trust
+            pulls = [pull * trust[:, None, None, None].to(pull.dtype) for pull in pulls]
+        found = measure(heard, carried, pulls, groups, self.balance.startswith("pareto"))
         factors = weights[:, None] * self._factors(found, weights)
         # DDP averages gradients over ranks, so each rank brings its part times the number of ranks.
         shares = (factors / found.counts * world_size()) @ groups
@@ -151,7 +169,7 @@ class Objective(nn.Module):
         finite = (found.broken == 0) & total.isfinite()
         used = (factors * found.felt).sum(1)
         loss = with_gradients(total, gradients)
-        return ObjectiveValue(loss, found.values, found.norms, used, per_row, carried, finite)
+        return ObjectiveValue(loss, found.values, found.norms, used, per_row, carried, finite, scores, trust)
 
     def carries(self, name: str, batch: Batch) -> Bool[Tensor, " b"]:
         """Tell which rows the term learns from: its tiers and sources, and what its loss needs."""
@@ -178,6 +196,21 @@ class Objective(nn.Module):
         rows = term.loss.bears(batch) & term.loss.supervised(batch)
         rows = rows & self._chosen(batch, term.tiers, term.sources)
         return rows & ~_is_one_of(batch.source, self._sparse) if "dense" in term.loss.needs else rows
+
+    def _judge(
+        self,
+        per_row: Float[Tensor, "k b"],
+        counted: Bool[Tensor, "k b"],
+        carried: Bool[Tensor, "k b"],
+        batch: Batch,
+    ) -> tuple[Float[Tensor, " b"] | None, Float[Tensor, " b"] | None]:
+        """Return score and weight of each row by what earlier steps gave, and learn from this one."""
+        if self.doubt is None:
+            return None, None
+        judged = self.doubt(per_row, counted, batch.source)
+        self.doubt.learn(per_row, carried, batch.source, lambda sums: over_ranks(sums)[0])
+        scores, trust = judged
+        return scores, trust
 
     def _differentiate(
         self, prediction: Prediction, views: Sequence[Batch], carried: Bool[Tensor, "k b"], step: int

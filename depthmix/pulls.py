@@ -10,7 +10,7 @@ from torch import distributed as dist
 
 from depthmix.masked import at_least_float32
 
-__all__ = ["Measured", "combine", "measure", "with_gradients", "world_size"]
+__all__ = ["Measured", "combine", "measure", "over_ranks", "with_gradients", "world_size"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def measure(
     sums = per_row.double().sum(1)
     broken = (~sums.isfinite()).sum() + (~lengths.isfinite()).sum()
     pixels = torch.full((), pulls[0][:, 0].numel(), dtype=torch.float64, device=sums.device)
-    sums, counts, lengths, broken, pixels = _over_ranks(
+    sums, counts, lengths, broken, pixels = over_ranks(
         sums, carried.double() @ groups.T, lengths, broken.double(), pixels
     )
     carriers = counts.sum(1).clamp_min(1)
@@ -106,7 +106,8 @@ def _products(
     return products.view(-1, len(pulls), len(pulls))
 
 
-def _over_ranks(*parts: Float[Tensor, "..."]) -> list[Tensor]:
+def over_ranks(*parts: Float[Tensor, "..."]) -> list[Tensor]:
+    """Add tensors over all ranks, in one call."""
     if world_size() == 1:
         return list(parts)
     packed = torch.cat([part.flatten() for part in parts])

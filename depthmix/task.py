@@ -18,6 +18,7 @@ from depthmix.average import AverageWeights
 from depthmix.batch import Batch
 from depthmix.canonical import Form, canonical_maps, form_of
 from depthmix.compiled import Call, compiled
+from depthmix.doubt import Disagreement
 from depthmix.errors import ConfigError
 from depthmix.feature_alignment import AlignedFeatures, FeatureAlignment
 from depthmix.guard import StepGuard
@@ -32,6 +33,7 @@ from depthmix.sources.base import SourceCard
 from depthmix.terms import head_problems, learns_metres, must_be_known
 from depthmix.train_log import FigureWriter, TrainingFigures
 from depthmix.trained import Origin, Trained, facts_of, load_trained, neutral_camera, predict_batch
+from depthmix.worst import WorstSamples
 
 __all__ = ["DepthTask", "Trained", "load_trained", "predict_batch"]
 
@@ -69,6 +71,8 @@ class DepthTask(LightningModule):
         ema: decay of an exponential moving average of the weights, such as 0.999; it is what validation,
             test and `load_trained` see. See `AverageWeights`.
         feature_alignment: a frozen teacher whose features the network shall resemble; none by default.
+        disagreement: how much less samples count whose loss stands out of their source, the worst of which
+            are listed in `worst.json` in the run folder; by default all count alike.
 
     Raises:
         ConfigError: a number is out of its range, a term reads a head that the network lacks, a head is
@@ -92,6 +96,7 @@ class DepthTask(LightningModule):
         compile: bool = False,
         ema: float | None = None,
         feature_alignment: FeatureAlignment | None = None,
+        disagreement: Disagreement | None = None,
     ) -> None:
         super().__init__()
         for name, value in {"focal_canonical": focal_canonical, "learning_rate": learning_rate}.items():
@@ -113,7 +118,7 @@ class DepthTask(LightningModule):
         _check_heads(net, terms, heads or ())
         # From a configuration all arguments are plain; built in Python some of them hold modules, which a
         # checkpoint that loads without unpickling code cannot keep.
-        self.save_hyperparameters(ignore=["net", "terms", "feature_alignment"])
+        self.save_hyperparameters(ignore=["net", "terms", "feature_alignment", "disagreement"])
         if "_instantiator" in self.hparams:
             self.save_hyperparameters()
         self.net, self.terms, self.balance, self.heads = net, terms, balance, tuple(heads or ())
@@ -127,7 +132,8 @@ class DepthTask(LightningModule):
         self._compiles, self._average = compile, AverageWeights(ema)
         self._fast: Call | None = None
         self.recipe: dict[str, Any] | None = None  # the configuration behind all options, for checkpoints
-        self.feature_alignment = feature_alignment
+        self.feature_alignment, self.disagreement = feature_alignment, disagreement
+        self.worst: WorstSamples | None = None  # while it trains
         self.aligned: AlignedFeatures | None = None  # while it trains
         self._scheduler: LambdaLR | None = None  # unless a subclass configures optimisers of its own
         self.image_size = (0, 0)  # the largest of the training images so far
@@ -151,9 +157,13 @@ class DepthTask(LightningModule):
         if stage == "fit":
             self.cards: dict[str, SourceCard] = {name: data.cards[name] for name in data.source_names}
             check_terms(self.terms, self.cards)
-            self.objective = Objective(self.terms, self.balance, self.cards)
+            self.objective = Objective(self.terms, self.balance, self.cards, self.disagreement)
             self.figures = TrainingFigures(list(self.terms), data.source_names, self.balance in ADAPTIVE)
-            self.guard = StepGuard(Path(self.trainer.default_root_dir), list(self.terms), self.patience)
+            folder = Path(self.trainer.default_root_dir)
+            self.guard = StepGuard(folder, list(self.terms), self.patience)
+            if self.disagreement is not None:
+                listed = self.disagreement.listed
+                self.worst = WorstSamples(folder, list(self.terms), data.source_names, listed)
             self.seed: int = getattr(data, "seed", 0)
             if self.feature_alignment is not None:
                 self.aligned = AlignedFeatures(self.feature_alignment, self.net)
@@ -228,6 +238,8 @@ class DepthTask(LightningModule):
         value: ObjectiveValue = self.objective(prediction, batch, self.global_step)
         self.figures.update(value, batch.source)
         self.guard.watch(value, batch)
+        if self.worst is not None:
+            self.worst.watch(value, batch)
         self.log("train/loss", value.loss.detach(), prog_bar=True, logger=False, batch_size=len(batch))
         return value.loss if distance is None else value.loss + distance
 
@@ -299,6 +311,9 @@ class DepthTask(LightningModule):
         skipped = [self.guard.skipped, self.guard.in_a_row]
         checkpoint["depthmix"] = {**facts_of(trained), "skipped": skipped}
         checkpoint["figures"] = self.figures.whole()
+        if self.worst is not None:
+            self.worst.take_up()
+            checkpoint["worst"] = self.worst.plain()
         self._average.save(self.net, checkpoint)
         if states := checkpoint.get("optimizer_states"):
             pairs = zip(self.trainer.optimizers, states, strict=True)
@@ -316,6 +331,8 @@ class DepthTask(LightningModule):
             self.guard.skipped, self.guard.in_a_row = facts["skipped"]
             if self.trainer.is_global_zero:  # they are those of all ranks
                 self.figures.go_on(checkpoint["figures"])
+        if self.worst is not None and "worst" in checkpoint:
+            self.worst.go_on(checkpoint["worst"])
         if self.trainer.training and self.device_mesh is None:  # split ones have loaded their moments by now
             self._regroup(checkpoint)
         self.image_size = (facts.get("height", 96), facts.get("width", 128))
@@ -353,6 +370,11 @@ class DepthTask(LightningModule):
         figures = self.figures.figures()
         self.figures.reset()
         figures["train/skipped"] = float(self.guard.skipped)
+        if self.worst is not None:
+            self.worst.take_up()
+            figures |= self.worst.figures()
+            if self.trainer.is_global_zero:
+                self.worst.write(self.global_step)
         if self.aligned and self.aligned.last is not None:
             figures["train/feature_alignment"] = float(self.aligned.last)
         figures["train/learning_rate"] = float(self.trainer.optimizers[0].param_groups[0]["lr"])

@@ -13,6 +13,7 @@ from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from depthmix.batch import Batch
+from depthmix.doubt import Disagreement
 from depthmix.guard import SKIPPED, StepGuard
 from depthmix.losses import PlaneLoss, ScaleShiftInvariantLoss, SilogLoss
 from depthmix.losses.base import DepthLoss
@@ -56,7 +57,7 @@ def on_ranks(folder: Path, world: int, work: Callable[[int, int], object]) -> li
     return [torch.load(folder / f"{world}-{n}.pt", weights_only=False) for n in range(world)]
 
 
-def result(rank: int, world: int, balance: str) -> dict[str, Any]:
+def result(rank: int, world: int, balance: str, disagreement: Disagreement | None = None) -> dict[str, Any]:
     """Do two steps of gradients on this rank's rows, in float64: what is left is the order of sums."""
     torch.manual_seed(0)
     net: torch.nn.Module = TwoLayers(broken=0.0).double().eval()
@@ -68,7 +69,7 @@ def result(rank: int, world: int, balance: str) -> dict[str, Any]:
         "none": Term(SilogLoss(), tiers=["middle"]),
     }
     cards = {name: card(kind) for name, kind in KINDS.items()}
-    objective = Objective(terms, balance, cards)  # type: ignore[arg-type]
+    objective = Objective(terms, balance, cards, disagreement)  # type: ignore[arg-type]
     figures, metrics = TrainingFigures(list(terms), list(cards), adaptive=True), DepthMetrics(SETS)
     batch = whole_batch().select(torch.arange(len(NAMES))[rank::world])
     for step in range(2):
@@ -85,6 +86,8 @@ def result(rank: int, world: int, balance: str) -> dict[str, Any]:
         "norms": value.gradients,
         "weights": value.weights,
         "learned": [p.grad for p in objective.parameters()],
+        "state": list(objective.buffers()),
+        "trust": value.trust,
         "sums": whole,
         "figures": figures.figures(),
         "rows": metrics.rows(),
@@ -110,6 +113,20 @@ def test_any_number_of_ranks_gives_the_gradient_and_figures_of_one(tmp_path: Pat
             assert len(found["rows"]) == len(one["rows"])
             for ours, theirs in zip(found["rows"], one["rows"], strict=True):
                 assert numbers(ours) == pytest.approx(numbers(theirs), rel=1e-4)
+
+
+@pytest.mark.parametrize("balance", ["none", "gradient"])
+def test_any_number_of_ranks_doubts_the_same_samples(tmp_path: Path, balance: str):
+    options = Disagreement(tolerance=0.05, warmup=1, memory=0.5)
+    one = result(0, 1, balance, options)
+    assert one["trust"].min() < 0.9
+    assert (one["gradient"] - result(0, 1, balance)["gradient"]).norm() > 0.01 * one["gradient"].norm()
+    for world in (2, 4):
+        found = on_ranks(tmp_path, world, lambda rank, world: result(rank, world, balance, options))
+        for rank, ours in enumerate(found):
+            assert (ours["gradient"] - one["gradient"]).norm() <= 1e-6 * one["gradient"].norm()
+            torch.testing.assert_close(ours["trust"], one["trust"][rank::world], rtol=1e-6, atol=1e-9)
+            torch.testing.assert_close(ours["state"], one["state"], rtol=1e-6, atol=1e-9)
 
 
 class Exploding(DepthLoss):

@@ -183,6 +183,7 @@ def _network_problems(
     from torch import nn
 
     from depthmix.canonical import form_of
+    from depthmix.doubt import Disagreement
     from depthmix.feature_alignment import AlignedFeatures
     from depthmix.task import DepthTask
 
@@ -193,6 +194,8 @@ def _network_problems(
         return [Problem(*document.place("model", "net"), "model.net", str(error))]
     try:
         features = _feature_alignment(options.pop("feature_alignment", None))
+        if options.get("disagreement") is not None:
+            options["disagreement"] = Disagreement(**options["disagreement"])
         task = DepthTask(net, **(options | {"terms": terms}))
         form_of(arguments.get("augment"), task.focal_canonical, task.heads)
         if features is not None:

@@ -108,6 +108,15 @@ MISTAKES = [
         "student_layer: midle",
         "LightDepthNet has no module 'midle'",
     ),
+    (
+        "model.disagreement",
+        {"floor": 2.0},
+        "floor: 2.0",
+        "model.disagreement.floor: must be above 0 and at most 1, got 2.0",
+    ),
+    ("model.terms.ssi.edges", {"pixel": 2}, "pixel: 2", "did you mean 'pixels'?"),
+    ("model.terms.ssi.edges", {"step": -1.0}, "ssi:", "model.terms.ssi: edges.step: must be positive"),
+    ("model.terms.ssi.edges", {"sources": ["wbe"]}, "sources:", "'wbe' is not one of"),
     ("model.patience", 0, "patience: 0", "model.patience: must be at least 1, got 0"),
     ("model.layer_decay", 1.5, "layer_decay: 1.5", "model.layer_decay: must be in (0, 1], got 1.5"),
     ("model.frozen_stages", 3, "frozen_stages: 3", "model.frozen_stages: must be from 0 to 2, the stages of"),
@@ -129,7 +138,8 @@ def test_a_configuration_that_can_train_has_no_problems(tmp_path, sets, capsys):
     assert checked(tmp_path, capsys, config(sets)) == (0, [])
     values = config(sets)
     values["model"] |= {"layer_decay": 0.8, "frozen_stages": 1, "ema": 0.999}
-    values["model"] |= {"compile": True, "checkpoint_gradients": True}
+    values["model"] |= {"compile": True, "checkpoint_gradients": True, "disagreement": {"tolerance": 3.0}}
+    values["model"]["terms"]["ssi"]["edges"] = {"pixels": 1, "tiers": ["low"]}
     assert checked(tmp_path, capsys, values) == (0, [])
 
 
