@@ -19,7 +19,7 @@ from depthmix.balance import (
 from depthmix.batch import Batch
 from depthmix.doubt import Disagreement, RunningDoubt
 from depthmix.errors import ConfigError
-from depthmix.losses.base import DepthLoss
+from depthmix.losses.base import DepthLoss, LearningLoss
 from depthmix.masked import at_least_float32
 from depthmix.prediction import Prediction
 from depthmix.pulls import Measured, combine, measure, over_ranks, with_gradients, world_size
@@ -134,6 +134,8 @@ class Objective(nn.Module):
         counts = len(terms), len(self.source_names)
         self.doubt = RunningDoubt(disagreement, *counts) if disagreement is not None else None
         self.losses = nn.ModuleDict({name: term.loss for name, term in terms.items()})
+        for loss in self._learning().values():
+            loss.begin(max(1, len(self.source_names)))
         self.balance = balance
         self.log_variances = nn.Parameter(torch.zeros(len(terms))) if balance == "uncertainty" else None
         self._terms = dict(terms)
@@ -151,6 +153,7 @@ class Objective(nn.Module):
         pairs = zip(self.names, views, strict=True)
         carried = torch.stack([self._carries(name, view) for name, view in pairs])
         per_row, pulls = self._differentiate(prediction, views, carried, step)
+        self._learn(prediction, views, carried)
         groups = self._groups(batch)
         weights = _constants([term.weight_at(step) for term in self._terms.values()], per_row.double().sum(1))
         scores, trust = self._judge(per_row, carried & (weights > 0)[:, None], carried, batch)
@@ -170,6 +173,20 @@ class Objective(nn.Module):
         used = (factors * found.felt).sum(1)
         loss = with_gradients(total, gradients)
         return ObjectiveValue(loss, found.values, found.norms, used, per_row, carried, finite, scores, trust)
+
+    def figures(self) -> dict[str, float]:
+        """Return what losses have learned of each source as `noise/<term>/<source>`; waits for the device."""
+        found = {name: loss.figures(self.source_names) for name, loss in self._learning().items()}
+        return {f"noise/{name}/{source}": x for name, own in found.items() for source, x in own.items()}
+
+    def _learning(self) -> dict[str, LearningLoss]:
+        return {name: loss for name, loss in self.losses.items() if isinstance(loss, LearningLoss)}
+
+    def _learn(self, prediction: Prediction, views: Sequence[Batch], carried: Bool[Tensor, "k b"]) -> None:
+        """Let losses learn from the rows that carry them, for the steps to come."""
+        for k, loss in enumerate(self.losses.values()):
+            if isinstance(loss, LearningLoss):
+                loss.learn(over_ranks(loss.observe(prediction, views[k], carried[k]))[0])
 
     def carries(self, name: str, batch: Batch) -> Bool[Tensor, " b"]:
         """Tell which rows the term learns from: its tiers and sources, and what its loss needs."""

@@ -370,6 +370,7 @@ class DepthTask(LightningModule):
         figures = self.figures.figures()
         self.figures.reset()
         figures["train/skipped"] = float(self.guard.skipped)
+        figures |= {f"train/{name}": value for name, value in self.objective.figures().items()}
         if self.worst is not None:
             self.worst.take_up()
             figures |= self.worst.figures()

@@ -7,6 +7,7 @@ from depthmix.losses.fattening import EdgeMask, label_steps, near_steps, unmatch
 from depthmix.losses.focal import FocalLoss, focal_error
 from depthmix.losses.gradient import GradientMatchingLoss, gradient_matching
 from depthmix.losses.hierarchy import HierarchicalLoss, hierarchical
+from depthmix.losses.learned_noise import LearnedNoiseLoss, depth_bin, scaled_l1
 from depthmix.losses.least_squares import LeastSquaresLoss, ssi_least_squares
 from depthmix.losses.log_error import noise_weight
 from depthmix.losses.metres import (
@@ -61,6 +62,7 @@ __all__ = [
     "InverseDepthL1Loss",
     "LabelNoiseLoss",
     "LaplacianErrorLoss",
+    "LearnedNoiseLoss",
     "LeastSquaresLoss",
     "LocalPointLoss",
     "LogL1Loss",
@@ -87,6 +89,7 @@ __all__ = [
     "berhu",
     "check_maps",
     "coplanarity",
+    "depth_bin",
     "depth_l1",
     "edge_guided",
     "edge_normal",
@@ -122,6 +125,7 @@ __all__ = [
     "region_normalised",
     "same_plane",
     "scale_error",
+    "scaled_l1",
     "shape_weight",
     "silog",
     "sky_behind",

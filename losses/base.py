@@ -1,6 +1,7 @@
 """The one interface of all losses: a value per row, and what a row must bring to get one."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -12,7 +13,7 @@ from depthmix.masked import count_valid
 from depthmix.prediction import HEADS, Head, Prediction
 from depthmix.sample import LabelKind
 
-__all__ = ["DepthLoss", "Need", "check_maps"]
+__all__ = ["DepthLoss", "LearningLoss", "Need", "check_maps"]
 
 Need = Literal["camera", "planes", "dense", "pairs", "uncertainty", "sky", "focal"]
 
@@ -129,3 +130,27 @@ class DepthLoss(nn.Module, ABC):
             reason = f"`prediction.{name}` must be a map for {type(self).__name__}, got None"
             raise ValueError(f"{reason}; give the network a head for {need}, or leave this loss out")
         return channel
+
+
+class LearningLoss(DepthLoss):
+    """Base of losses that estimate something of the labels while training goes on.
+
+    What is estimated lies in buffers, not in parameters. The Objective calls `begin` once, and in each step
+    `learn` with what `observe` gave, added over all ranks: so all ranks know the same.
+    """
+
+    @abstractmethod
+    def begin(self, sources: int) -> None:
+        """Start anew, for so many sources; `Batch.source` counts them."""
+
+    @abstractmethod
+    def observe(self, prediction: Prediction, batch: Batch, rows: Bool[Tensor, " b"]) -> Tensor:
+        """Return sums over the given rows, of a shape that depends on nothing in the batch."""
+
+    @abstractmethod
+    def learn(self, sums: Tensor) -> None:
+        """Take the sums of all ranks into the estimates."""
+
+    @abstractmethod
+    def figures(self, sources: Sequence[str]) -> dict[str, float]:
+        """Return a number for each source that was seen, for the log; this waits for the device."""

@@ -80,7 +80,7 @@ def test_every_command_of_the_pages_exists_and_readme_names_the_main_ones():
 def test_the_configurations_of_the_pages_have_no_problem_of_form(tmp_path):
     pages = [README, *(TEXTS[ROOT / "docs" / name] for name in ("noise.md", "training.md"))]
     shown = [text for page in pages for text in blocks(page, "yaml")]
-    assert len(shown) >= 5
+    assert len(shown) >= 6
     for text in shown:
         (tmp_path / "mix.yaml").write_text(text)
         assert config_problems(tmp_path / "mix.yaml", partial=True) == []

@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from depthmix.batch import Batch
 from depthmix.doubt import Disagreement
 from depthmix.guard import SKIPPED, StepGuard
-from depthmix.losses import PlaneLoss, ScaleShiftInvariantLoss, SilogLoss
+from depthmix.losses import LearnedNoiseLoss, PlaneLoss, ScaleShiftInvariantLoss, SilogLoss
 from depthmix.losses.base import DepthLoss
 from depthmix.metrics import DepthMetrics, EvaluationSet
 from depthmix.objective import Balance, Objective, Term
@@ -68,6 +68,8 @@ def result(rank: int, world: int, balance: str, disagreement: Disagreement | Non
         "plane": Term(PlaneLoss(min_pixels=20), weight=0.1),
         "none": Term(SilogLoss(), tiers=["middle"]),
     }
+    if disagreement is None:  # it falls by itself from step to step, and then no sample stands out
+        terms["learning"] = Term(LearnedNoiseLoss(memory=0.5))
     cards = {name: card(kind) for name, kind in KINDS.items()}
     objective = Objective(terms, balance, cards, disagreement)  # type: ignore[arg-type]
     figures, metrics = TrainingFigures(list(terms), list(cards), adaptive=True), DepthMetrics(SETS)
@@ -108,6 +110,7 @@ def test_any_number_of_ranks_gives_the_gradient_and_figures_of_one(tmp_path: Pat
             assert float(found["value"]) == pytest.approx(float(one["value"]), rel=1e-6)
             for name in ("norms", "weights", "learned"):
                 torch.testing.assert_close(found[name], one[name], rtol=1e-6, atol=1e-12)
+            torch.testing.assert_close(found["state"], one["state"], rtol=1e-6, atol=1e-9)
             assert found["figures"] == pytest.approx(one["figures"], rel=1e-6)
             torch.testing.assert_close(found["sums"]["sums"], one["sums"]["sums"], rtol=1e-6, atol=1e-12)
             assert len(found["rows"]) == len(one["rows"])
