@@ -78,7 +78,7 @@ class Objective(nn.Module):
     Every loss is differentiated at the prediction (depth and heads, as one stack of maps), on a detached
     copy; one backward pass then carries the weighted sum of these gradients through the network. So the
     gradient norm of each term is known at no extra cost, and rescaling a term costs one multiplication.
-    Losses must not have trainable parameters.
+    Losses must not have trainable parameters; what a `LearningLoss` estimates lies in buffers.
 
     All sums, counts and products are reduced over ranks in one call, so the step does not depend on how a
     global batch is spread over ranks, and a term may lack rows on some or all of them.

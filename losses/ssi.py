@@ -58,12 +58,16 @@ def ssi_trimmed(
     """
     check_maps(prediction=prediction, target=target, valid=valid)
     difference, contrast = normalised_difference(prediction, target, valid)
-    residual, count = difference.abs(), count_valid(valid).clamp_min(1).to(difference.dtype)
-    if weight is not None:
+    residual = difference.abs()
+    if weight is None:
+        count: Tensor = count_valid(valid).clamp_min(1)
+    else:
         residual = residual * torch.where(valid, at_least_float32(weight), 0)
         count = masked_sum(at_least_float32(weight), valid)
+        contrast = contrast & (count > 0)
+        count = torch.where(count > 0, count, 1)
     total = (residual * keep_smallest_blocks(residual, valid, trim, block)).flatten(1).sum(1)
-    return torch.where(contrast & (count > 0), total / (2 * torch.where(count > 0, count, 1)), 0)
+    return torch.where(contrast, total / (2 * count), 0)
 
 
 class ScaleShiftInvariantLoss(DepthLoss):

@@ -28,6 +28,7 @@ PAGES = [
     ROOT / "docs" / "predict.md",
     ROOT / "docs" / "networks.md",
     ROOT / "docs" / "noise.md",
+    ROOT / "docs" / "probe.md",
     ROOT / "docs" / "promises.md",
     ROOT / "docs" / "training.md",
     ROOT / "docs" / "network-costs.md",
