@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float64
@@ -50,6 +50,11 @@ class KittiLidar(Source):
         split: folder of the object layout; the raw layout has none.
         occlusion_gap: see `remove_occluded`; 0 keeps every point, those seen through a nearer surface too.
         occlusion_window: see `remove_occluded`.
+        label: what the number of a pixel is. "camera" is z of the left colour camera, as everywhere in
+            depthmix. "scanner" is the way along the scanner's forward axis, 27 cm farther on KITTI's car:
+            the labels of published tables on raw scans, and for nothing but repeating them.
+        first_pixel: the number that the calibration is taken to give to the first pixel. Those tables are
+            made with 1; laser points meet the edges of the images with 0.
 
     Raises:
         BadSource: no such folder.
@@ -78,13 +83,22 @@ class KittiLidar(Source):
         split: str = "training",
         occlusion_gap: float = 0.2,
         occlusion_window: tuple[int, int] = (8, 6),
+        label: Literal["camera", "scanner"] = "camera",
+        first_pixel: Literal[0, 1] = 0,
     ) -> None:
         super().__init__(root, name=name)
+        for option, value, allowed in (
+            ("label", label, ("camera", "scanner")),
+            ("first_pixel", first_pixel, (0, 1)),
+        ):
+            if value not in allowed:
+                raise ValueError(f"`{option}` must be one of {', '.join(map(str, allowed))}, got {value!r}")
         if not 0 <= occlusion_gap < 1:
             raise ValueError(f"`occlusion_gap` must be in [0, 1), got {occlusion_gap}")
         if min(occlusion_window) < 1:
             raise ValueError(f"`occlusion_window` must be at least 1 x 1, got {occlusion_window}")
         self.split, self.occlusion_gap, self.occlusion_window = split, occlusion_gap, occlusion_window
+        self.label, self.first_pixel = label, first_pixel
 
     @property
     def is_object_layout(self) -> bool:
@@ -131,8 +145,13 @@ class KittiLidar(Source):
         intrinsics, scanner_to_image = read_calibration(*calibration_files)
         image = read_image(image_file)
         size = image.shape[0], image.shape[1]
-        pixels, z = project_points(read_velodyne(scan_file)[:, :3], scanner_to_image)
+        points = read_velodyne(scan_file)[:, :3]
+        pixels, z = project_points(points, scanner_to_image)
+        pixels = pixels - self.first_pixel
         seen = inside_image(pixels, z, size)
+        if self.label == "scanner":
+            z = points[:, 0].astype(np.float64)
+            seen &= z > 0
         depth = nearest_point_depth(pixels[seen], z[seen], size)
         if self.occlusion_gap:
             depth = remove_occluded(depth, self.occlusion_gap, self.occlusion_window)

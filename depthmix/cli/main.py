@@ -78,6 +78,10 @@ def _distrust_environment() -> None:
 
 
 def _train(arguments: list[str]) -> int:
+    if arguments[0] == "test" and any(text.partition("=")[0] == "--protocol" for text in arguments):
+        from depthmix.cli.protocol import run as by_protocol
+
+        return by_protocol(arguments[1:])
     from depthmix.cli.training import run  # Lightning takes seconds to import: only for commands that train
 
     return run(arguments)
@@ -103,7 +107,9 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
             module.add_arguments(command)
             command.set_defaults(run=module.run)
     for name in TRAINING:
-        commands.add_parser(name, help=f"{name} with the Lightning CLI: depthmix {name} --config mix.yaml")
+        text = f"{name} with the Lightning CLI: depthmix {name} --config mix.yaml"
+        more = "; on a published benchmark: depthmix test --protocol list" if name == "test" else ""
+        commands.add_parser(name, help=text + more)
     return parser
 
 

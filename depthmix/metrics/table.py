@@ -30,18 +30,22 @@ _SHORT = {
 }
 
 
-def write_results(folder: Path, rows: Sequence[Row], checkpoint: str | None) -> None:
+def write_results(
+    folder: Path, rows: Sequence[Row], checkpoint: str | None, facts: Mapping[str, Any] | None = None
+) -> None:
     """Write `test.json` and `test.csv` into `folder`, each whole or not at all.
 
     Args:
         folder: created where it does not exist.
         rows: as `DepthMetrics.rows` gives them.
         checkpoint: path of the evaluated checkpoint.
+        facts: what else `test.json` states, such as the protocol.
 
     Raises:
         StorageError: the file system refuses.
     """
     record = {"schema": 1, "version": __version__, "checkpoint": checkpoint, "rows": list(rows)}
+    record |= facts or {}
     text = io.StringIO()
     names = list(dict.fromkeys(name for row in rows for name in row)) or list(_LEADING)
     writer = csv.DictWriter(text, fieldnames=names, lineterminator="\n")

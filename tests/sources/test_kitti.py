@@ -295,3 +295,30 @@ def test_real_ground_lies_where_the_camera_is_mounted(real_samples: Path, frame:
     scanned = read_velodyne(scan)[:, :3].astype(np.float64)
     points = (scanned @ chain[:, :3].T + chain[:, 3]) @ np.linalg.inv(matrix).T
     assert 1.66 <= ground_height(points[np.hypot(points[:, 0], points[:, 2]) < 20]) <= 1.68
+
+
+def test_labels_of_published_tables_are_the_way_forward_from_the_scanner(tmp_path: Path):
+    fake.make_raw(tmp_path)
+    camera = KittiLidar(tmp_path, occlusion_gap=0)
+    scanner = KittiLidar(tmp_path, occlusion_gap=0, label="scanner")
+    key = camera.keys()[0]
+    ours, theirs = camera.read(key), scanner.read(key)
+    # The scanner stands behind the camera, and the fake car has all axes parallel.
+    assert np.array_equal(ours.valid, theirs.valid)
+    farther = (theirs.target - ours.target)[ours.valid]
+    assert_allclose(farther, -fake.SCANNER[2], atol=1e-3)
+
+
+def test_points_move_by_a_pixel_where_pixels_count_from_1(tmp_path: Path):
+    fake.make_raw(tmp_path)
+    zero, one = (KittiLidar(tmp_path, occlusion_gap=0, first_pixel=first) for first in (0, 1))
+    key = zero.keys()[0]
+    ours, theirs = zero.read(key), one.read(key)
+    # But for points that lie between the outermost pixel centres in one of the two only.
+    assert_allclose(theirs.target[1:-2, 1:-2], ours.target[2:-1, 2:-1])
+
+
+@pytest.mark.parametrize(("option", "value"), [("label", "laser"), ("first_pixel", 2)])
+def test_options_of_labels_are_checked(tmp_path: Path, option: str, value: object):
+    with pytest.raises(ValueError, match=f"`{option}` must be one of"):
+        KittiLidar(tmp_path, **{option: value})  # type: ignore[arg-type]
