@@ -50,6 +50,7 @@ from depthmix.sources.scannet_planes import ScanNetPlanes
 from depthmix.sources.scene_flow import SceneFlow
 from depthmix.sources.segmentation import CocoPanoptic, SemanticMaps
 from depthmix.sources.seven_scenes import SevenScenes
+from depthmix.sources.sintel import Sintel
 from depthmix.sources.sparse_planes import SparsePlanes
 from depthmix.sources.spring import Spring
 from depthmix.sources.stereo_pairs import OakPairs, StereoPairs
@@ -119,6 +120,7 @@ __all__ = [
     "SceneFlow",
     "SemanticMaps",
     "SevenScenes",
+    "Sintel",
     "Source",
     "SourceCard",
     "SparsePlanes",

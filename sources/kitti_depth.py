@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from depthmix.errors import BadSource
 from depthmix.sample import LabelKind, Quality, Sample
 from depthmix.sources.base import Source, SourceCard
 from depthmix.sources.calibration import pinhole, read_fields
@@ -10,6 +11,7 @@ from depthmix.sources.camera import camera_of_matrix
 from depthmix.sources.decode import read_image
 from depthmix.sources.encoding import read_depth_png16
 from depthmix.sources.layout import check_size, files_below
+from depthmix.sources.listing import matching
 
 __all__ = ["KittiDepth", "KittiDepthSelection"]
 
@@ -38,7 +40,7 @@ class KittiDepth(Source):
     Args:
         root: folder that holds both.
         name: name of the source in the mix.
-        split: "train" or "val".
+        split: "train", "val", or "all" for both: published lists name frames of either.
         raw: folder of the raw data below `root`.
         camera: 2 left or 3 right colour camera.
     """
@@ -58,12 +60,17 @@ class KittiDepth(Source):
         super().__init__(root, name=name)
         if camera not in (2, 3):
             raise ValueError(f"`camera` must be 2 or 3, got {camera}")
+        self._folders = ("train", "val") if split == "all" else (split,)
         self.split, self.raw, self.camera = split, raw, camera
 
     def keys(self) -> Sequence[str]:
         """List `<drive>/<frame>` of all maps of the split."""
-        pattern = f"{self.split}/*/proj_depth/groundtruth/image_0{self.camera}/*.png"
-        parts = [Path(file).parts for file in files_below(self.root, pattern, expected=self.layout)]
+        below = f"*/proj_depth/groundtruth/image_0{self.camera}/*.png"
+        found = [name for folder in self._folders for name in matching(self.root, f"{folder}/{below}")]
+        if not found:
+            reason = f"holds no {'|'.join(self._folders)}/{below}"
+            raise BadSource(reason, file=self.root, hint=f"expected {self.layout}")
+        parts = [Path(file).parts for file in found]
         return sorted(f"{part[1]}/{Path(part[-1]).stem}" for part in parts)
 
     def files(self, key: str) -> Sequence[Path]:
@@ -75,8 +82,13 @@ class KittiDepth(Source):
         return [
             day / drive / camera / "data" / f"{frame}.png",
             day / "calib_cam_to_cam.txt",
-            self.root / self.split / drive / "proj_depth" / "groundtruth" / camera / f"{frame}.png",
+            self._folder(drive) / "proj_depth" / "groundtruth" / camera / f"{frame}.png",
         ]
+
+    def _folder(self, drive: str) -> Path:
+        """Return the folder of a drive; no drive lies in both parts."""
+        places = [self.root / folder / drive for folder in self._folders]
+        return next((place for place in places if place.is_dir()), places[0])
 
     def read(self, key: str) -> Sample:
         """Read one frame."""

@@ -1,6 +1,7 @@
 """Car data sets: points go through the poses of their own times, and tables are joined by what they name."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,22 @@ class TestKittiDepthSelection(WithTruths, SourceContract):
     def make(self, tmp_path: Path) -> KittiDepthSelection:
         self.truths = fake.write_kitti_selection(tmp_path / "raw")
         return KittiDepthSelection(tmp_path / "raw")
+
+
+def test_maps_of_both_parts_are_found_where_published_lists_need_them(tmp_path: Path):
+    fake.write_kitti_depth(tmp_path)
+    drive = "2011_09_26_drive_0002_sync"
+    (tmp_path / "val").mkdir()
+    shutil.copytree(tmp_path / "train" / "2011_09_26_drive_0001_sync", tmp_path / "val" / drive)
+    day = tmp_path / "raw" / "2011_09_26"
+    shutil.copytree(day / "2011_09_26_drive_0001_sync", day / drive)
+    keys = {split: KittiDepth(tmp_path, split=split).keys() for split in ("train", "val", "all")}
+    assert keys["all"] == sorted([*keys["train"], *keys["val"]])
+    assert len(keys["val"]) == 2
+    both = KittiDepth(tmp_path, split="all")
+    assert [both.read(key).key for key in both.keys()] == keys["all"]  # noqa: SIM118
+    with pytest.raises(BadSource, match=r"holds no train\|val/"):
+        KittiDepth(tmp_path / "raw", split="all").keys()
 
 
 def test_one_pose_for_both_times_would_be_seen(tmp_path: Path):
