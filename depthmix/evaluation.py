@@ -36,7 +36,8 @@ class Outcome:
 
     Args:
         rows: one a alignment, in the form of `DepthMetrics.rows`.
-        images: one an image and alignment: set, alignment, image, pixels and its figures.
+        images: one an image and alignment: set, alignment, image, pixels and its figures, None where it
+            cannot bear a measure or the measure is not finite.
         measured: images that count.
         skipped: reason by key of images that do not.
         notes: what could not be measured, and why.
@@ -96,7 +97,10 @@ def evaluate(
     progress(len(keys), len(keys))
     rows = [_row(images, alignment, source, protocol) for alignment in protocol.alignments]
     notes = _notes(trained, protocol, counted, cameras)
-    return Outcome([row for row in rows if row["count"]], images, counted, skipped, notes)
+    plain = [
+        {name: _plain(x) if isinstance(x, float) else x for name, x in image.items()} for image in images
+    ]
+    return Outcome([row for row in rows if row["count"]], plain, counted, skipped, notes)
 
 
 def predicted_depth(trained: Trained, image: Image, camera: Intrinsics | None, protocol: Protocol) -> Map:
