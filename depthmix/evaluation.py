@@ -1,33 +1,35 @@
 """Judge a trained network on raw data by the rules of a protocol, image by image at the size of the label."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from depthmix.batch import Batch, collate
 from depthmix.canonical import canonical_size
-from depthmix.errors import BadSample, BadSource, ConfigError, DepthmixError
+from depthmix.errors import BadSample, BadSource, ConfigError
+from depthmix.metrics import METRICS, DepthMetrics, EvaluationSet
 from depthmix.metrics.crops import crop_mask, crop_window
-from depthmix.metrics.evaluate import METRICS
-from depthmix.metrics.measured import ON_MAPS, PIXELWISE, aligned, averaged, on_maps, pixelwise
+from depthmix.metrics.pixels import PIXEL_MEASURES
 from depthmix.metrics.protocol import Protocol
 from depthmix.predict.look import network_image, network_size
+from depthmix.prediction import Prediction
 from depthmix.sample import DEPTH_KINDS, Intrinsics, LabelKind, Sample
 from depthmix.sources.base import Source
 from depthmix.trained import Trained, neutral_camera, predict_batch
 
-__all__ = ["Outcome", "evaluate", "predicted_depth", "readable"]
+__all__ = ["EMPTY", "Outcome", "evaluate", "predicted_depth", "read_by"]
 
 EMPTY: Final = "no label inside crop and cap"
 
 Map = Float[Tensor, "1 1 h w"]
-Image = np.ndarray
+Image = UInt8[np.ndarray, "h w 3"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +37,9 @@ class Outcome:
     """Hold the figures of an evaluation.
 
     Args:
-        rows: one a alignment, in the form of `DepthMetrics.rows`.
-        images: one an image and alignment: set, alignment, image, pixels and its figures, None where it
-            cannot bear a measure or the measure is not finite.
+        rows: one an alignment, as `DepthMetrics.rows` gives them; measures that the protocol does not report
+            are None. Where the protocol averages over pixels, so do the figures without a prefix.
+        images: one an image and alignment, as `DepthMetrics.images` gives them, with the number of pixels.
         measured: images that count.
         skipped: reason by key of images that do not.
         notes: what could not be measured, and why.
@@ -70,15 +72,14 @@ def evaluate(
         progress: is told how many are done, of how many.
 
     Raises:
-        ConfigError: labels of this source cannot be measured in depth, or the protocol names a measure that
-            is not known here.
+        ConfigError: labels of this source cannot be measured so.
         BadSource, BadSample: a sample cannot be read and `on_bad` is "error".
         DepthmixError: the network's map is not finite.
     """
-    _check(source, protocol)
-    images: list[dict[str, Any]] = []
+    metrics = DepthMetrics([_set(trained, source, protocol)])
     skipped: dict[str, str] = {}
-    cameras, counted = 0, 0
+    pixels: dict[str, int] = {}
+    blind = 0
     for number, key in enumerate(keys):
         progress(number, len(keys))
         try:
@@ -88,19 +89,21 @@ def evaluate(
                 raise
             skipped[key] = str(error)
             continue
-        found = _measure(trained, sample, protocol)
-        if not found:
+        valid = read_by(protocol, sample)
+        if not valid.any():
             skipped[key] = EMPTY
-        counted += bool(found)
-        cameras += bool(found) and sample.intrinsics is not None
-        images += found
+            continue
+        metrics.update(*_measurable(trained, sample, valid, protocol), 0)
+        pixels[sample.name] = int(valid.sum())
+        blind += sample.intrinsics is None
     progress(len(keys), len(keys))
-    rows = [_row(images, alignment, source, protocol) for alignment in protocol.alignments]
-    notes = _notes(trained, protocol, counted, cameras)
-    plain = [
-        {name: _plain(x) if isinstance(x, float) else x for name, x in image.items()} for image in images
-    ]
-    return Outcome([row for row in rows if row["count"]], plain, counted, skipped, notes)
+    return Outcome(
+        rows=[_reported(row, protocol) for row in metrics.rows()],
+        images=[_of_image(row, pixels, protocol) for row in metrics.images()],
+        measured=len(pixels),
+        skipped=skipped,
+        notes=_notes(trained, protocol, len(pixels), blind),
+    )
 
 
 def predicted_depth(trained: Trained, image: Image, camera: Intrinsics | None, protocol: Protocol) -> Map:
@@ -109,8 +112,8 @@ def predicted_depth(trained: Trained, image: Image, camera: Intrinsics | None, p
     Returns:
         z in metres where the camera is known and the network has learned metres, else up to one factor.
     """
-    size, rows = _shown_size(trained, image, camera, protocol), image.shape[:2]
-    seen = camera and camera.resized(size[1] / rows[1], size[0] / rows[0])
+    size, (rows, columns) = _shown_size(trained, image, camera, protocol), image.shape[:2]
+    seen = camera and camera.resized(size[1] / columns, size[0] / rows)
     device = next((parameter.device for parameter in trained.net.parameters()), torch.device("cpu"))
     shown = network_image(image, size)[None].to(device)
     with torch.inference_mode():
@@ -118,11 +121,11 @@ def predicted_depth(trained: Trained, image: Image, camera: Intrinsics | None, p
         if protocol.flip:
             turned = seen and seen.mirrored(size[1])
             maps = (maps + _in_space(trained, shown.flip(-1), turned, protocol.resize).flip(-1)) / 2
-        maps = interpolate(maps, rows, mode="bilinear", align_corners=False)
-        return maps if protocol.resize == "depth" else 1 / maps
+        maps = interpolate(maps, (rows, columns), mode="bilinear", align_corners=False)
+    return (maps if protocol.resize == "depth" else 1 / maps).cpu()
 
 
-def readable(sample: Sample, protocol: Protocol) -> Bool[np.ndarray, "h w"]:
+def read_by(protocol: Protocol, sample: Sample) -> Bool[np.ndarray, "h w"]:
     """Mark the labels that the protocol reads, in pixels of the cut image."""
     cut = _window(protocol.cut, sample.size)
     valid: Bool[np.ndarray, "h w"] = sample.valid[cut]
@@ -136,81 +139,91 @@ def readable(sample: Sample, protocol: Protocol) -> Bool[np.ndarray, "h w"]:
     return valid & (sample.target[cut] > low) & (sample.target[cut] < high)
 
 
-def _measure(trained: Trained, sample: Sample, protocol: Protocol) -> list[dict[str, Any]]:
+def _measurable(
+    trained: Trained, sample: Sample, valid: Bool[np.ndarray, "h w"], protocol: Protocol
+) -> tuple[Prediction, Batch]:
+    """Return what `DepthMetrics` takes: the prediction at the size of the label, and the label."""
     cut = _window(protocol.cut, sample.size)
-    valid = readable(sample, protocol)
-    if not valid.any():
-        return []
+    maps = {name: getattr(sample, name)[cut].copy() for name in ("image", "target", "sky", "planes")}
     camera = sample.intrinsics and sample.intrinsics.cropped(cut[1].start, cut[0].start)
-    depth = predicted_depth(trained, np.ascontiguousarray(sample.image[cut]), camera, protocol).cpu()
-    if not depth.isfinite().all():
-        hint = "the checkpoint is damaged or its training diverged"
-        raise DepthmixError("the network's map is not finite", sample=sample.name, hint=hint)
-    target, mask, planes = (
-        torch.from_numpy(x.copy())[None, None] for x in (sample.target[cut], valid, sample.planes[cut])
+    part = sample.replaced(**maps, valid=valid, sigma=None, pairs=None, intrinsics=camera)
+    depth = predicted_depth(trained, part.image, camera, protocol)
+    batch = collate([part], [0])
+    neutral = neutral_camera(*part.size, trained.focal_canonical)
+    cameras = batch.camera_or(neutral)
+    as_seen = Prediction(torch.zeros_like(batch.target), cameras, trained.focal_canonical)
+    prediction = replace(as_seen, log_canonical=(depth.log() - as_seen.focal_ratio.log()).float())
+    # What one pixel cannot bear alone needs the maps; for all else the pixels that are read will do, which
+    # are a few in a hundred of a laser's.
+    return (prediction, batch) if set(protocol.metrics) - set(PIXEL_MEASURES) else _picked(prediction, batch)
+
+
+def _picked(prediction: Prediction, batch: Batch) -> tuple[Prediction, Batch]:
+    """Line up the valid pixels, and as many that are not valid, so that nobody takes them for neighbours."""
+    chosen = batch.valid.flatten().nonzero().flatten().repeat(2)
+    size = (1, 1, 1, len(chosen))
+    valid = torch.arange(len(chosen)).reshape(size) < len(chosen) // 2
+    nothing = torch.zeros(size)
+    picked = replace(
+        batch,
+        image=torch.zeros((1, 3, 1, len(chosen)), dtype=torch.uint8),
+        target=torch.where(valid, batch.target.flatten()[chosen].reshape(size), 0),
+        valid=valid,
+        sky=nothing.bool(),
+        planes=nothing.int(),
+        sigma=nothing,
     )
-    numbers = None if camera is None else torch.tensor([[camera.fx, camera.fy, camera.cx, camera.cy]])
+    return replace(prediction, log_canonical=prediction.log_canonical.flatten()[chosen].reshape(size)), picked
+
+
+def _set(trained: Trained, source: Source, protocol: Protocol) -> EvaluationSet:
+    card, kind = source.card, type(source).__name__
+    if card.kind not in DEPTH_KINDS:
+        reason = f"{kind} gives labels of kind {card.kind.name}, which is no depth"
+        raise ConfigError(reason, field="source")
+    if card.kind is not LabelKind.METRIC_DEPTH and "none" in protocol.alignments:
+        reason = f"none needs metres, but {kind} gives {card.kind.name}"
+        raise ConfigError(reason, field="alignments")
+    wanted = [one for one in protocol.alignments if one != "none" or trained.metric]
+    if not wanted:
+        hint = "add another alignment, or train with a metric loss"
+        raise ConfigError(
+            "none needs metres, which the network has not learned", field="alignments", hint=hint
+        )
     cap = None if protocol.cap is None else (protocol.cap[0], protocol.cap[1])
-    found = []
-    for alignment in protocol.alignments:
-        if alignment == "none" and (camera is None or not trained.metric):
-            continue
-        fitted = aligned(depth, target, mask, alignment, cap)
-        figures = pixelwise(fitted, target, mask)
-        for name in protocol.metrics:
-            if name in ON_MAPS and (numbers is not None or name == "boundary_f1"):
-                where = numbers if numbers is not None else torch.ones(1, 4)
-                figures[name] = on_maps(name, fitted, target, mask, planes, where)
-        facts = {"set": protocol.name, "alignment": alignment, "image": sample.name}
-        found.append({**facts, "pixels": int(valid.sum()), **figures})
+    tier = card.quality.name.lower()
+    return EvaluationSet(protocol.name, card.family, tier, card.kind.name, tuple(wanted), cap)
+
+
+def _reported(row: dict[str, Any], protocol: Protocol) -> dict[str, Any]:
+    """Keep the measures that the protocol reports, averaged as it says."""
+    found: dict[str, Any] = {}
+    for name, value in row.items():
+        plain = name.removeprefix("pooled_")
+        if plain not in METRICS:
+            found[name] = value
+        elif name == plain:
+            average = f"pooled_{name}" if protocol.average == "pixel" else name
+            found[name] = row.get(average) if name in protocol.metrics else None
+        elif plain in protocol.metrics:
+            found[name] = value
     return found
 
 
-def _row(
-    images: Sequence[Mapping[str, Any]], alignment: str, source: Source, protocol: Protocol
-) -> dict[str, Any]:
-    some = [image for image in images if image["alignment"] == alignment]
-    figures = [{name: x for name, x in image.items() if isinstance(x, float)} for image in some]
-    pooled = protocol.average == "pixel"
-    found = averaged(figures, [image["pixels"] for image in some], pooled) if some else {}
-    reported = {name: found.get(name, math.nan) for name in METRICS if name in protocol.metrics}
-    card = source.card
-    return {
-        "set": protocol.name,
-        "family": card.family,
-        "tier": card.quality.name.lower(),
-        "kind": card.kind.name,
-        "count": len(some),
-        "alignment": alignment,
-        **{name: _plain(reported.get(name, math.nan)) for name in METRICS},
-    }
+def _of_image(row: dict[str, Any], pixels: dict[str, int], protocol: Protocol) -> dict[str, Any]:
+    kept = {name: x for name, x in row.items() if name not in METRICS or name in protocol.metrics}
+    return kept | {"pixels": pixels[row["image"]]}
 
 
-def _plain(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _notes(trained: Trained, protocol: Protocol, counted: int, cameras: int) -> list[str]:
-    if "none" not in protocol.alignments or not counted:
+def _notes(trained: Trained, protocol: Protocol, measured: int, blind: int) -> list[str]:
+    if "none" not in protocol.alignments:
         return []
     if not trained.metric:
         return ["no row without alignment: the network has not learned metres"]
-    if cameras < counted:
-        return [f"without alignment {cameras} of {counted} images: the camera of the others is not known"]
+    if blind:
+        known = measured - blind
+        return [f"without alignment {known} of {measured} images: the camera of the others is not known"]
     return []
-
-
-def _check(source: Source, protocol: Protocol) -> None:
-    if source.card.kind not in DEPTH_KINDS:
-        reason = f"{type(source).__name__} gives labels of kind {source.card.kind.name}, which is no depth"
-        raise ConfigError(reason, field="source")
-    if source.card.kind is not LabelKind.METRIC_DEPTH and "none" in protocol.alignments:
-        reason = f"none needs metres, but {type(source).__name__} gives {source.card.kind.name}"
-        raise ConfigError(reason, field="alignments")
-    for name in protocol.metrics:
-        if name not in METRICS or name not in (*PIXELWISE, *ON_MAPS):
-            known = ", ".join((*PIXELWISE, *ON_MAPS))
-            raise ConfigError(f"no measure is called {name!r}; known are {known}", field="metrics")
 
 
 def _shown_size(

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from depthmix.augment import resize_image
 from depthmix.errors import BadSource, ConfigError, DepthmixError
-from depthmix.evaluation import EMPTY, evaluate, predicted_depth, readable
-from depthmix.metrics.measured import averaged
+from depthmix.evaluation import EMPTY, evaluate, predicted_depth, read_by
 from depthmix.metrics.protocol import Protocol, Split
 from depthmix.sample import Intrinsics, LabelKind, Quality, Sample
 from depthmix.sources.base import Source, SourceCard
@@ -138,16 +137,16 @@ def test_crops_are_taken_of_the_cut_or_of_the_whole_image():
     target = np.full((375, 1242), 5.0)
     one = sample("a", target)
     rules = protocol(cut="kitti_benchmark", crop="garg")
-    rows = np.flatnonzero(readable(one, rules).any(1))
+    rows = np.flatnonzero(read_by(rules, one).any(1))
     assert (rows[0], rows[-1] + 1) == (143, 349)  # of the 352 rows of the cut image
-    rows = np.flatnonzero(readable(one, replace(rules, crop_of="whole")).any(1))
+    rows = np.flatnonzero(read_by(replace(rules, crop_of="whole"), one).any(1))
     assert (rows[0], rows[-1] + 1) == (153 - 23, 371 - 23)
 
 
 def test_the_ends_of_the_range_are_not_read():
     target = np.array([[0.5, 1.0, 1.5, 79.9, 80.0, 81.0, np.nan]] * 2)
     one = sample("a", target)
-    assert readable(one, protocol(cap=[1.0, 80.0]))[0].tolist() == [
+    assert read_by(protocol(cap=[1.0, 80.0]), one)[0].tolist() == [
         False,
         False,
         True,
@@ -156,7 +155,7 @@ def test_the_ends_of_the_range_are_not_read():
         False,
         False,
     ]
-    assert readable(one, protocol())[0].tolist() == [True] * 6 + [False]
+    assert read_by(protocol(), one)[0].tolist() == [True] * 6 + [False]
 
 
 @pytest.mark.parametrize("average", ["image", "pixel"])
@@ -226,8 +225,8 @@ def test_a_map_that_is_not_finite_is_named(tmp_path):
 
 def test_what_a_source_or_a_protocol_cannot_bear_is_refused(tmp_path):
     source = Made(tmp_path, sample("a", label(1)))
-    with pytest.raises(ConfigError, match="metrics: no measure is called 'abs_rell'; known are abs_rel"):
-        evaluate(trained(), source, ["a"], protocol(metrics=["abs_rell"]))
+    with pytest.raises(ConfigError, match="alignments: none needs metres, which the network has not learned"):
+        evaluate(trained(metric=False), source, ["a"], protocol(alignments=["none"]))
     source.card = replace(source.card, kind=LabelKind.SCALED_DEPTH)
     with pytest.raises(ConfigError, match="alignments: none needs metres, but Made gives SCALED_DEPTH"):
         evaluate(trained(), source, ["a"], protocol())
@@ -236,7 +235,3 @@ def test_what_a_source_or_a_protocol_cannot_bear_is_refused(tmp_path):
         ConfigError, match="source: Made gives labels of kind AFFINE_DISPARITY, which is no depth"
     ):
         evaluate(trained(), source, ["a"], protocol())
-
-
-def test_no_figure_is_made_up_where_none_was_measured():
-    assert math.isnan(averaged([{"abs_rel": math.nan}], [3], pooled=False)["abs_rel"])

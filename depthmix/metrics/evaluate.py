@@ -15,7 +15,7 @@ from depthmix.metrics.align import ALIGNMENTS, Alignment
 from depthmix.metrics.measure import DEFAULT, METRICS, PARTS, measure
 from depthmix.metrics.rows import image_rows, letters_of, record_of, set_rows
 from depthmix.prediction import Prediction
-from depthmix.sample import LabelKind
+from depthmix.sample import DEPTH_KINDS, LabelKind
 
 __all__ = ["DepthMetrics", "EvaluationSet"]
 
@@ -30,11 +30,11 @@ class EvaluationSet:
         tier: of its label card.
         kind: name of its `LabelKind`.
         alignments: what to fit before measuring, each giving a row.
-        cap: smallest and largest depth in metres: labels outside are not read, predictions are clamped into
-            it after the alignment.
+        cap: smallest and largest depth in the unit of the labels: labels outside are not read, predictions
+            are clamped into it after the alignment.
 
     Raises:
-        ValueError: an alignment is unknown or named twice, or the cap is no range of metric depth.
+        ValueError: an alignment is unknown or named twice, or the cap is no range of depth.
     """
 
     name: str
@@ -54,13 +54,14 @@ class EvaluationSet:
         if self.cap is not None:
             if not 0 < self.cap[0] < self.cap[1]:
                 raise ValueError(f"`cap` of {self.name} must be 0 < smallest < largest, got {self.cap}")
-            if self.kind != LabelKind.METRIC_DEPTH.name:
-                raise ValueError(f"`cap` of {self.name} is in metres, but its labels are {self.kind}")
+            if self.kind not in [kind.name for kind in DEPTH_KINDS]:
+                raise ValueError(f"`cap` of {self.name} is one of depth, but its labels are {self.kind}")
 
     @property
     def cap_words(self) -> str | None:
         """The cap as a row says it."""
-        return None if self.cap is None else "{:g} to {:g} m".format(*self.cap)
+        unit = " m" if self.kind == LabelKind.METRIC_DEPTH.name else ""
+        return None if self.cap is None else "{:g} to {:g}".format(*self.cap) + unit
 
 
 class DepthMetrics(Metric):

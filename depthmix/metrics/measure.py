@@ -70,9 +70,8 @@ def measure(
         prediction: of the batch.
         batch: images and labels.
         alignments: what to fit before measuring; see `align`.
-        cap: smallest and largest depth in metres: labels of metric depth outside are not read, and
-            predictions
-            are clamped into it after the alignment.
+        cap: smallest and largest depth in the unit of the labels: labels of depth outside are not read, and
+            predictions are clamped into it after the alignment.
 
     Convention: "none" reads predicted metres as they are, so it needs a metric label and a known camera. All
     others need a label of depth, up to an unknown factor at least. `ssi` is the residual of the fit in
@@ -123,8 +122,8 @@ class _Label:
 def _within(batch: Batch, cap: Cap | None) -> Mask:
     if cap is None:
         return batch.valid
-    metric = (batch.kind == int(LabelKind.METRIC_DEPTH))[:, None, None, None]
-    return batch.valid & (~metric | ((batch.target >= cap[0]) & (batch.target <= cap[1])))
+    is_depth = batch.is_depth[:, None, None, None]
+    return batch.valid & (~is_depth | ((batch.target >= cap[0]) & (batch.target <= cap[1])))
 
 
 def _measured(prediction: Prediction, label: _Label, alignment: Alignment, cap: Cap | None) -> Measured:

@@ -3,22 +3,17 @@
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from difflib import get_close_matches
 from string import Formatter
 from typing import Any, Final, Literal, Self
 
 from depthmix.errors import ConfigError
+from depthmix.metrics.align import ALIGNMENTS
 from depthmix.metrics.crops import CROPS, crop_window
+from depthmix.metrics.measure import METRICS
 
-__all__ = ["ALIGNMENTS", "Protocol", "Split"]
+__all__ = ["Protocol", "Split"]
 
-ALIGNMENTS: Final = (
-    "none",
-    "median",
-    "scale",
-    "affine_depth",
-    "affine_inverse_depth",
-    "robust_inverse_depth",
-)
 _LONGEST_LINE: Final = 1000
 
 
@@ -136,17 +131,19 @@ class Protocol:
                     crop_window(crop, (0, 0))
                 except ConfigError as error:
                     raise ConfigError(error.reason, field=where, hint=error.hint) from error
-        if self.cap is not None and not (len(self.cap) == 2 and 0 <= self.cap[0] < self.cap[1]):
+        if self.cap is not None and not (len(self.cap) == 2 and 0 < self.cap[0] < self.cap[1]):
             raise ConfigError(f"must be smallest and largest depth, got {self.cap}", field="cap")
         if not _is_size(self.size):
             reason = f"must be training, native or [rows, columns], got {self.size}"
             raise ConfigError(reason, field="size")
-        for alignment in self.alignments:
-            if alignment not in ALIGNMENTS:
-                reason = f"no alignment is called {alignment!r}; known are {', '.join(ALIGNMENTS)}"
-                raise ConfigError(reason, field="alignments")
-        if not self.alignments or not self.metrics:
-            raise ConfigError("names nothing", field="metrics" if self.alignments else "alignments")
+        for where, known in (("alignments", ALIGNMENTS), ("metrics", METRICS)):
+            named = getattr(self, where)
+            if unknown := [one for one in named if one not in known]:
+                near = get_close_matches(unknown[0], known, 1)
+                guess = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+                raise ConfigError(f"nothing is called {unknown[0]!r}", field=where, hint=guess)
+            if not named or len(set(named)) < len(named):
+                raise ConfigError("must be one or more, each once", field=where)
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> Self:

@@ -109,7 +109,10 @@ def test_an_ibims_room(run, real_samples, tmp_path):
     # The calibration is not among the samples; after alignment these measures do not depend on it.
     (tmp_path / "calib/room_01.txt").write_text("500,500,320,240")
     record = run("ibims", tmp_path, (480, 640))
-    image, label = cv2.imread(str(real / "image.png")), np.where(code > 0, code.astype(np.float64) * 50 / 65535, np.nan)
+    image, label = (
+        cv2.imread(str(real / "image.png")),
+        np.where(code > 0, code.astype(np.float64) * 50 / 65535, np.nan),
+    )
     check(record, image, label, Intrinsics(500, 500, 319, 239), naive.everything, 0, float("inf"))
     (row,) = [row for row in record["rows"] if row["alignment"] == "affine_inverse_depth"]
     assert 0 < row["abs_rel"] < 1

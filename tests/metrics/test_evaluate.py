@@ -189,8 +189,20 @@ def test_a_set_refuses_what_cannot_be_measured():
             EvaluationSet(*card, "METRIC_DEPTH", alignments)
     with pytest.raises(ValueError, match=r"^`cap` of rooms must be 0 < smallest < largest, got \(5, 1\)"):
         EvaluationSet(*card, "METRIC_DEPTH", cap=(5, 1))
-    with pytest.raises(ValueError, match=r"^`cap` of rooms is in metres, but its labels are SCALED_DEPTH"):
-        EvaluationSet(*card, "SCALED_DEPTH", cap=(1, 5))
+    with pytest.raises(ValueError, match=r"^`cap` of rooms is one of depth, but its labels are AFFINE_"):
+        EvaluationSet(*card, "AFFINE_DISPARITY", cap=(1, 5))
+
+
+def test_a_cap_of_labels_without_metres_is_in_their_own_unit():
+    entry = EvaluationSet("film", "synthetic", "high", "SCALED_DEPTH", ("median",), (1.0, 2.0))
+    batch = random_batch([SFM])
+    metrics = DepthMetrics([entry])
+    metrics.update(prediction_for(batch), batch, 0)
+    (row,) = metrics.rows()
+    assert row["cap"] == "1 to 2"
+    valid = batch.valid & (batch.target >= 1) & (batch.target <= 2)
+    depth = functional.align(prediction_for(batch).depth, batch.target, valid, "median", (1.0, 2.0))[0]
+    assert row["rmse"] == pytest.approx(float(functional.rmse(depth, batch.target, valid).mean()))
 
 
 def test_the_average_is_per_image_whatever_the_batches():
