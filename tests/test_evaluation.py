@@ -207,9 +207,11 @@ def test_an_image_without_a_camera_is_not_read_in_metres(tmp_path):
     source = Made(tmp_path, sample("a", label(1), intrinsics=None), sample("b", label(2)))
     found = evaluate(trained(), source, source.keys(), protocol())
     assert [(row["alignment"], row["count"]) for row in found.rows] == [
-        ("none", 1),
+        ("none", 2),
         ("affine_inverse_depth", 2),
     ]
+    only = [image["image"] for image in found.images if image["alignment"] == "none"]
+    assert only == ["made/b"]
     assert found.notes == ["without alignment 1 of 2 images: the camera of the others is not known"]
 
 

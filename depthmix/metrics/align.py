@@ -63,8 +63,9 @@ def align(
         constant = scale <= 0
     elif alignment == "affine_depth":
         scale, shift = align_scale_shift(p, g, valid)
-        nearest = _smallest(torch.where(valid, g, torch.inf))
-        aligned, constant = torch.maximum(column(scale) * p + column(shift), nearest), scale <= 0
+        aligned, constant = column(scale) * p + column(shift), scale <= 0
+        if cap is None:
+            aligned = torch.maximum(aligned, _smallest(torch.where(valid, g, torch.inf)))
     elif alignment == "none":
         aligned = p
     else:

@@ -167,6 +167,25 @@ def test_without_a_cap_the_labels_bound_what_a_shift_can_do():
         assert (found <= farthest * (1 + 1e-12)).all()
 
 
+def test_a_cap_takes_the_place_of_the_bounds_from_the_own_labels():
+    _, target, valid = scene()
+    depth = target.clamp_min(0.1).sqrt()  # so that a line falls below the label at its small end
+    inside = torch.where(valid, target, 1).double()
+    cap = (float(inside.min()) / 8, float(inside.max()) * 8)
+    for alignment, x, y in (("affine_depth", depth, inside), ("affine_inverse_depth", 1 / depth, 1 / inside)):
+        found, _ = f.align(depth, target, valid, alignment, cap)  # type: ignore[arg-type]
+        for row in range(3):
+            good = valid[row].numpy()
+            p, g = x[row].double().numpy()[good], y[row].numpy()[good]
+            scale, shift = np.linalg.lstsq(np.stack([p, np.ones_like(p)], 1), g, rcond=None)[0]
+            assert scale > 0
+            fitted = scale * p + shift
+            assert (fitted < g.min()).any()  # or nothing would be seen
+            if alignment == "affine_inverse_depth":
+                fitted = 1 / np.maximum(fitted, 1 / cap[1])
+            np.testing.assert_allclose(found[row].numpy()[good], np.clip(fitted, *cap), rtol=1e-6)
+
+
 @pytest.mark.parametrize("alignment", ALIGNMENTS)
 def test_a_row_without_a_label_stays_as_it_is(alignment: Alignment):
     prediction, target, valid = scene()
