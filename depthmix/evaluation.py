@@ -159,10 +159,10 @@ def _measurable(
 
 
 def _picked(prediction: Prediction, batch: Batch) -> tuple[Prediction, Batch]:
-    """Line up the valid pixels, and as many that are not valid, so that nobody takes them for neighbours."""
-    chosen = batch.valid.flatten().nonzero().flatten().repeat(2)
+    """Line up the valid pixels, and twice as many that are not, so that none are taken for neighbours."""
+    chosen = batch.valid.flatten().nonzero().flatten().repeat(3)
     size = (1, 1, 1, len(chosen))
-    valid = torch.arange(len(chosen)).reshape(size) < len(chosen) // 2
+    valid = torch.arange(len(chosen)).reshape(size) < len(chosen) // 3
     nothing = torch.zeros(size)
     picked = replace(
         batch,

@@ -1,6 +1,7 @@
 """Predictions are brought to the label as the protocol states, and only what it reads is read."""
 
 import math
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from depthmix.sources.base import Source, SourceCard
 from tests.metrics import naive_protocols as naive
 from tests.predict.networks import FOCAL, same_input, trained
 
+measures = sys.modules["depthmix.metrics.measure"]  # the package has a function of this name, too
 SIZE = (20, 28)
 CAMERA = Intrinsics(50.0, 60.0, 13.0, 9.0)
 RATIO = math.sqrt(50 * 60) / FOCAL
@@ -194,6 +196,19 @@ def test_figures_of_images_are_kept_with_their_pixels(tmp_path):
     assert [image["pixels"] for image in found.images[::2]] == [np.isfinite(label(k)).sum() for k in (1, 2)]
     mean = sum(image["abs_rel"] for image in found.images[::2]) / 2
     assert found.rows[0]["abs_rel"] == pytest.approx(mean)
+
+
+def test_no_measure_between_neighbours_is_made_of_pixels_that_were_picked(tmp_path, monkeypatch):
+    calls: list[str] = []
+    for name in ("boundary_f1", "normal_errors", "edge_agreement", "depth_edges"):
+        found = getattr(measures, name)
+        spy = lambda *maps, name=name, found=found: (calls.append(name), found(*maps))[1]  # noqa: E731
+        monkeypatch.setattr(measures, name, spy)
+    source = Made(tmp_path, sample("a", np.nan_to_num(label(1), nan=3.0)))
+    evaluate(trained(), source, ["a"], protocol())
+    assert calls == []
+    evaluate(trained(), source, ["a"], protocol(metrics=["abs_rel", "boundary_f1"]))
+    assert "boundary_f1" in calls
 
 
 def test_an_image_without_a_label_in_reach_is_left_out_and_said(tmp_path):
