@@ -97,7 +97,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--folder", type=Path, default=ROOT / ".cache" / "first_look")
-    parser.add_argument("--preset", default="first_look")
+    parser.add_argument("--preset", default="core")
     parser.add_argument("--steps", type=int, default=3200)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side, one thread each")

@@ -36,8 +36,10 @@ def make_demo_data(
     """Render the four training sources, their validation parts and the evaluation scenes.
 
     Below `root`: `web` (layout of HR-WSI), `kitti` (KITTI object), `middlebury/{train,val}` (Middlebury
-    2014), `planes/{train,val}`, `eval/{rooms,streets,clutter}` and, written last, `corpus.json` with the
-    hash over all files. A finished corpus is left alone; one that was cut off is continued.
+    2014), `planes/{train,val}`, `eval/{rooms,streets,clutter}`, with `preset.exact` the same training images
+    with exact labels in `exact/train/<source>` and the validation images in `exact/val/<family>`, and,
+    written last, `corpus.json` with the hash over all files. A finished corpus is left alone; one that was
+    cut off is continued.
 
     Args:
         root: folder to fill.
@@ -62,13 +64,14 @@ def make_demo_data(
     jobs = jobs_of(preset)
     try:
         _start(root, wanted)
-        missing = [job for job in jobs if not all((root / name).exists() for name in file_names(job))]
+        files = {job: file_names(job, preset.exact) for job in jobs}
+        missing = [job for job in jobs if not all((root / name).exists() for name in files[job])]
         done = len(jobs) - len(missing)
         for _ in _run(partial(_write, root, preset, seed), missing, workers):
             done += 1
             if progress:
                 progress(done, len(jobs))
-        names = sorted(name for job in jobs for name in file_names(job))
+        names = sorted(name for job in jobs for name in files[job])
         record = wanted | {"images": len(jobs), "files": len(names), "sha256": corpus_hash(root, names)}
         _store(root / RECORD, _encoded(record))
         (root / UNFINISHED).unlink()
@@ -86,7 +89,8 @@ def corpus_hash(root: Path, names: list[str]) -> str:
 
 
 def _settings(preset: Preset) -> dict[str, int]:
-    return {name: getattr(preset, name) for name in ("train", "val", "evaluation", "height", "width")}
+    settings = {name: getattr(preset, name) for name in ("train", "val", "evaluation", "height", "width")}
+    return settings | ({"exact": 1} if preset.exact else {})  # others are the corpora that they always were
 
 
 def _is_finished(root: Path, wanted: dict[str, object]) -> bool:

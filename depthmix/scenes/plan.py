@@ -31,6 +31,8 @@ class Preset:
         evaluation: images of each of the three evaluation families.
         height: rows of every image.
         width: columns of every image.
+        exact: whether the exact depth and planes of training and validation images are written, too: what an
+            oracle learns from, and what choices can be made on without touching the evaluation scenes.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Preset:
     evaluation: int
     height: int
     width: int
+    exact: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
@@ -51,7 +54,9 @@ PRESETS: dict[str, Preset] = {
     for preset in (
         Preset("tiny", train=2, val=2, evaluation=2, height=96, width=128),
         Preset("demo", train=160, val=16, evaluation=16, height=192, width=256),
-        Preset("first_look", train=525, val=24, evaluation=40, height=192, width=256),
+        Preset("smoke", train=3, val=2, evaluation=2, height=96, width=128, exact=True),
+        Preset("small", train=160, val=16, evaluation=16, height=192, width=256, exact=True),
+        Preset("core", train=525, val=24, evaluation=40, height=192, width=256, exact=True),
     )
 }
 

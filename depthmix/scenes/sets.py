@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from depthmix.scenes.plan import FAMILIES
+from depthmix.scenes.plan import FAMILIES, TRAINING
 from depthmix.sources import (
     ExactScenes,
     KittiLidar,
@@ -14,7 +14,7 @@ from depthmix.sources import (
 )
 from depthmix.sources.base import Source
 
-__all__ = ["EVALUATION", "demo_sources"]
+__all__ = ["EVALUATION", "demo_sources", "exact_sources"]
 
 EVALUATION = (*FAMILIES, "motorcycle")
 
@@ -42,4 +42,17 @@ def demo_sources(raw: Path, oak: Path | None) -> list[Source]:
         PlaneInstances(raw / "planes" / "val", name="planes_val"),
         *(ExactScenes(raw / "eval" / family, name=family) for family in FAMILIES),
         MotorcycleStereo(name="motorcycle"),
+    ]
+
+
+def exact_sources(raw: Path) -> list[Source]:
+    """Open the exact labels of the images that are trained and validated on, of a preset that has them.
+
+    Returns:
+        Sources named web_exact, kitti_exact, middlebury_exact and planes_exact for training, and rooms_val,
+        streets_val and clutter_val: the validation images of all four, by their scenes.
+    """
+    return [
+        *(ExactScenes(raw / "exact" / "train" / name, name=f"{name}_exact") for name in TRAINING),
+        *(ExactScenes(raw / "exact" / "val" / family, name=f"{family}_val") for family in FAMILIES),
     ]

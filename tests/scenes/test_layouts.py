@@ -1,5 +1,6 @@
 """What the written folders hold, read back by the adapters and held against the rendered truth."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,9 @@ import pytest
 from depthmix.sample import LabelKind
 from depthmix.scenes import PRESETS
 from depthmix.scenes.layouts import file_names, make_files
-from depthmix.scenes.plan import Job, Preset, jobs_of
+from depthmix.scenes.plan import FAMILIES, TRAINING, Job, Preset, jobs_of
 from depthmix.scenes.render import View
-from depthmix.scenes.sets import demo_sources
+from depthmix.scenes.sets import demo_sources, exact_sources
 from depthmix.scenes.shot import Shot, take
 from depthmix.sources import ExactScenes, KittiLidar, MiddleburyStereo, WebStereo
 from depthmix.sources.decode import read_ids, read_png16
@@ -46,6 +47,35 @@ def test_every_adapter_reads_every_sample(tiny_corpus: Path):
             assert 30 < sample.image.mean() < 225
             assert sample.image.std() > 10
             assert sample.kind is LabelKind.NONE or sample.valid.mean() > 0.1
+
+
+def test_exact_labels_are_those_of_the_very_images_that_are_trained_on(tmp_path: Path):
+    preset = replace(DEMO, exact=True)
+    for number, source in enumerate(TRAINING):
+        job = Job(source, "train", "rooms", number)
+        without = make_files(job, DEMO, seed=3)
+        _, view = _written(tmp_path, job, preset)
+        exact = ExactScenes(tmp_path / "exact" / "train" / source).read(job.key)
+        files = {name: (tmp_path / name).read_bytes() for name in file_names(job, exact=True)}
+        assert {name: files[name] for name in without} == without  # the exact label changes nothing else
+        [image] = [
+            content for name, content in files.items() if name.startswith(f"exact/train/{source}/images")
+        ]
+        assert image in without.values()
+        np.testing.assert_array_equal(exact.target[exact.valid], view.depth[exact.valid])
+        np.testing.assert_array_equal(exact.planes, view.planes)
+
+
+def test_validation_images_have_exact_labels_below_their_scenes(tmp_path: Path):
+    preset = PRESETS["smoke"]
+    for job in jobs_of(preset):
+        if job.index == 0 or job.split == "val":
+            _written(tmp_path, job, preset)
+    names = [source.name for source in exact_sources(tmp_path)]
+    assert names == [*(f"{name}_exact" for name in TRAINING), *(f"{family}_val" for family in FAMILIES)]
+    counted = {source.name: len(source) for source in exact_sources(tmp_path)}
+    assert sum(counted[f"{family}_val"] for family in FAMILIES) == 4 * preset.val
+    assert all(counted.values())
 
 
 @pytest.mark.parametrize(("family", "index"), [("rooms", 0), ("streets", 1), ("clutter", 2)])
