@@ -6,15 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from depthmix.cli.schema import (
-    Document,
-    Problem,
-    call_problems,
-    did_you_mean,
-    import_named,
-    read_document,
-    resolve_class,
-)
+from depthmix.cli.schema import Document, Problem, call_problems, import_named, read_document
+from depthmix.configured import build, data_arguments, did_you_mean, recipe, resolve_class, term_from
 from depthmix.errors import ConfigError, DepthmixError
 
 if TYPE_CHECKING:
@@ -51,21 +44,6 @@ def run(options: argparse.Namespace) -> int:
         print(problem.located(file), file=sys.stderr)
     print(f"{len(problems)} problem{'' if len(problems) == 1 else 's'}")
     return 1 if problems else 0
-
-
-def recipe(name: str) -> Path:
-    """Find a configuration: a file, or the name of a recipe that depthmix ships.
-
-    Raises:
-        ConfigError: there is neither.
-    """
-    shipped = {file.stem: file for file in sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))}
-    if Path(name).is_file():
-        return Path(name)
-    if name not in shipped:
-        what = "is a folder" if name and Path(name).is_dir() else "no such file, and no recipe of this name"
-        raise ConfigError(what + did_you_mean(name, shipped), file=name or "''", field="config")
-    return shipped[name]
 
 
 def config_problems(
@@ -189,7 +167,7 @@ def _network_problems(
 
     options = dict(document.values["model"])
     try:
-        net = _build(options.pop("net"), nn.Module)
+        net = build(options.pop("net"), nn.Module)
     except (DepthmixError, MemoryError, RuntimeError, TypeError, ValueError) as error:
         return [Problem(*document.place("model", "net"), "model.net", str(error))]
     try:
@@ -225,7 +203,7 @@ def _feature_alignment(options: dict[str, Any] | None) -> "FeatureAlignment | No
             raise ConfigError(
                 f"no network is called {path!r}", field="model.feature_alignment.teacher", hint=hint
             )
-        teacher = _build(teacher, nn.Module)
+        teacher = build(teacher, nn.Module)
     return FeatureAlignment(**(options | {"teacher": teacher}))
 
 
@@ -242,56 +220,3 @@ def _placed(document: Document, error: DepthmixError) -> Problem:
         keys = ["model" if keys[0] == "terms" else "data", *keys]
     text = f"{error.file}: {error.reason}" if error.file else error.reason
     return Problem(*document.place(*keys), ".".join(keys), text + (f"; {error.hint}" if error.hint else ""))
-
-
-def term_from(options: dict[str, Any]) -> "Term":
-    """Build a term from its plain options in a configuration.
-
-    Raises:
-        ValueError: an option of the loss is out of its range.
-    """
-    import depthmix.losses  # noqa: F401  (imported so that short names resolve)
-    from depthmix.losses.base import DepthLoss
-    from depthmix.losses.fattening import EdgeMask
-    from depthmix.objective import Term
-
-    rest = {name: value for name, value in options.items() if name != "loss"}
-    if rest.get("edges") is not None:
-        rest["edges"] = EdgeMask(**rest["edges"])
-    return Term(loss=_build(options["loss"], DepthLoss), **rest)
-
-
-def _build(spec: str | dict[str, Any], base: type) -> Any:
-    """Build a class from its name, or from class_path and init_args."""
-    spec = {"class_path": spec} if isinstance(spec, str) else spec
-    found = resolve_class(spec["class_path"], base)
-    assert found is not None  # the shape was checked before
-    return found(**(spec.get("init_args") or {}))
-
-
-def data_arguments(data: dict[str, Any], root: str | None) -> dict[str, Any]:
-    """Return the arguments of `MixData` that the plain values of a configuration stand for.
-
-    Raises:
-        ConfigError: an option is out of its range.
-        TypeError: an option that does not exist, or of another form; `depthmix check` says which.
-    """
-    from depthmix.augment import AugmentOptions
-    from depthmix.data import SourceSpec
-    from depthmix.device_augment import DeviceAugmentOptions
-    from depthmix.mixture import Phase
-    from depthmix.shapes import Shape
-
-    arguments = data | ({"root": root} if root else {})
-    specs = {name: dict(spec or {}) for name, spec in data["sources"].items()}
-    for options in (arguments, *specs.values()):
-        if options.get("device_augment"):
-            options["device_augment"] = DeviceAugmentOptions(**options["device_augment"])
-    arguments["sources"] = {name: SourceSpec(**spec) for name, spec in specs.items()}
-    if data.get("augment"):
-        arguments["augment"] = AugmentOptions(**data["augment"])
-    if data.get("curriculum"):
-        arguments["curriculum"] = [Phase(**phase) for phase in data["curriculum"]]
-    if data.get("shapes"):
-        arguments["shapes"] = [Shape(**shape) for shape in data["shapes"]]
-    return arguments

@@ -29,6 +29,7 @@ COMMANDS = {
     "report": "write report.html of a run",
     "doctor": "look at packages, GPU, memory and disk of this machine, and say what is wrong",
     "probe": "tell which source an image came from by a trained encoder's features: is the mix readable?",
+    "bench": "compare recipes on one rendered corpus: equal data, network, initial weights and steps",
 }
 
 

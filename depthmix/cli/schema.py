@@ -2,18 +2,17 @@
 
 import dataclasses
 import inspect
-import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
+from depthmix.configured import did_you_mean, is_foreign, known_classes, resolve_class
 from depthmix.errors import visible
 from depthmix.plain_yaml import parse_yaml, read_yaml_text
 
@@ -163,7 +162,7 @@ def _class_problems(node: yaml.Node, base: type, where: str) -> Iterator[Problem
             return
         path, options = pairs["class_path"][1], pairs.get("init_args", (None, None))[1]
     found = resolve_class(str(path.value), base)
-    if found is None and _is_foreign(str(path.value)):
+    if found is None and is_foreign(str(path.value)):
         text = f"{path.value!r} is no part of depthmix and was not imported: that would run its code"
         yield _at(path, where, f"{text}; say --trust if you know where this configuration comes from")
     elif found is None:
@@ -175,44 +174,12 @@ def _class_problems(node: yaml.Node, base: type, where: str) -> Iterator[Problem
         yield from call_problems(options, found, f"{where}.init_args")
 
 
-def known_classes(base: type) -> dict[str, type]:
-    """List the concrete subclasses of `base` that are imported, by short name."""
-    found: dict[str, type] = {}
-    children: list[type] = base.__subclasses__()
-    for child in children:
-        if not inspect.isabstract(child):
-            found[child.__name__] = child
-        found |= known_classes(child)
-    return found
-
-
-def resolve_class(path: str, base: type) -> type | None:
-    """Find a class by short name or dotted path; None where there is none or it is not a `base`.
-
-    Importing a module runs its code, and whoever wrote a configuration chose the name: only modules of
-    depthmix are imported here. Others are looked into if they are there already; see `import_named`.
-    """
-    module, _, name = path.rpartition(".")
-    if not module:
-        return known_classes(base).get(name)
-    if module not in sys.modules and not _is_foreign(path):
-        with suppress(ImportError, ValueError):
-            import_module(module)
-    found = getattr(sys.modules.get(module), name, None)
-    return found if isinstance(found, type) and issubclass(found, base) else None
-
-
 def import_named(root: yaml.Node) -> None:
     """Import the modules of all classes that a configuration names, because its user trusts it."""
     for key, value in _all_pairs(root):
-        if key.value in CLASS_KEYS and isinstance(value, yaml.ScalarNode) and _is_foreign(value.value):
+        if key.value in CLASS_KEYS and isinstance(value, yaml.ScalarNode) and is_foreign(value.value):
             with suppress(ImportError, ValueError):
                 import_module(value.value.rpartition(".")[0])
-
-
-def _is_foreign(path: str) -> bool:
-    module = path.rpartition(".")[0]
-    return bool(module) and module not in sys.modules and module.partition(".")[0] != "depthmix"
 
 
 def _all_pairs(node: yaml.Node) -> Iterator[tuple[yaml.Node, yaml.Node]]:
@@ -222,14 +189,6 @@ def _all_pairs(node: yaml.Node) -> Iterator[tuple[yaml.Node, yaml.Node]]:
         inside = [*inside, value]
     for child in inside:
         yield from _all_pairs(child)
-
-
-def did_you_mean(name: str, known: "Mapping[str, object] | list[str] | tuple[str, ...]") -> str:
-    """Write "; did you mean 'x'?" where something known is close, else what is known."""
-    close = get_close_matches(name, list(known), n=1)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; known: {', '.join(known)}" if known and len(known) <= 12 else ""
 
 
 def _mapping_of(node: yaml.Node, inner: object, where: str) -> Iterator[Problem]:

@@ -1,0 +1,107 @@
+"""One self-contained page of a benchmark: table, comparisons, learning curves, gallery."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from statistics import mean
+from typing import Any, Final
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+from depthmix import __version__
+from depthmix.bench.benchmark import COUNTED, Benchmark
+from depthmix.bench.compare import against
+from depthmix.bench.gallery import gallery
+from depthmix.bench.looks import looks_text
+from depthmix.bench.measuring import ALIGNMENTS
+from depthmix.bench.one import Run, load_network
+from depthmix.bench.recipes import BASE
+from depthmix.bench.results import MEAN, SHOWN, Results, cell
+from depthmix.report.charts import Chart, line_chart
+from depthmix.report.collect import Curve
+from depthmix.report.strips import encode_strips
+from depthmix.store.record import commit
+
+__all__ = ["write_page"]
+
+TOGETHER: Final = 6  # curves in one chart: more cannot be told apart
+
+
+def write_page(out: Path, bench: Benchmark, runs: Sequence[Run]) -> Path:
+    """Write the page and return its path.
+
+    Args:
+        out: the file.
+        bench: what was found.
+        runs: the runs; the networks of the first seed are drawn.
+
+    Raises:
+        StorageError: the page cannot be written.
+    """
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader("depthmix.bench", "."), PackageLoader("depthmix.report", ".")]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    results = bench.results
+    strips = list(_gallery(runs, results))
+    text = environment.get_template("bench.html.jinja").render(
+        title=f"recipes on {bench.facts['settings']['preset']}, block {bench.facts['block']}",
+        version=__version__,
+        made=datetime.now().astimezone(),
+        facts=bench.facts,
+        looks=looks_text(bench.facts["looks"], results.recipes),
+        heads=SHOWN,
+        blocks=[_block(bench, name, alignment) for name in (MEAN, *results.sets) for alignment in ALIGNMENTS],
+        counted=[f"{metric}, {alignment}" for metric, alignment in COUNTED],
+        wins=bench.wins(),
+        base=BASE,
+        versus=_versus(bench),
+        charts=list(_charts(results)),
+        gallery=list(zip(strips, encode_strips(strips), strict=True)),
+    )
+    commit(out, text.encode("utf-8", "replace"))
+    return out
+
+
+def _block(bench: Benchmark, name: str, alignment: str) -> tuple[str, list[tuple[str, int, list[str]]]]:
+    """Return heading and rows of one set and alignment."""
+    rows = [row for row in bench.rows if (row["set"], row["alignment"]) == (name, alignment)]
+    texts = [
+        (row["recipe"], row["seeds"], [cell(row[metric], row[f"{metric}_sd"]) for metric in SHOWN])
+        for row in rows
+    ]
+    return f"{name}, alignment {alignment}", texts
+
+
+def _versus(bench: Benchmark) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Return how the base recipe stands against each other one, in the counted columns of every set."""
+    rows = [row for row in against(BASE, bench.pairs) if (row["metric"], row["alignment"]) in COUNTED]
+    others = dict.fromkeys(row["other"] for row in rows)
+    return [(other, [row for row in rows if row["other"] == other]) for other in others]
+
+
+def _charts(results: Results) -> list[Chart]:
+    """Draw the error on the validation scenes during training, mean over seeds, a few recipes a chart."""
+    trained = [name for name in results.recipes if any(results.curves[name].values())]
+    charts = []
+    for measure in ("none", "affine_inverse_depth"):
+        for first in range(0, len(trained), TOGETHER):
+            curves = {name: _curve(results, name, measure) for name in trained[first : first + TOGETHER]}
+            charts.append(line_chart(f"validation AbsRel, alignment {measure}", curves))
+    return charts
+
+
+def _curve(results: Results, recipe: str, measure: str) -> Curve:
+    points = list(zip(*results.curves[recipe].values(), strict=True))
+    steps = [int(point[0]["step"]) for point in points]
+    return Curve(steps, [mean(one[f"abs_rel/{measure}"] for one in point) for point in points])
+
+
+def _gallery(runs: Sequence[Run], results: Results) -> Any:
+    finished = [run for run in runs if run.finished]
+    firsts = {run.recipe: run for run in reversed(finished)}
+    nets = {recipe: load_network(firsts[recipe]) for recipe in results.recipes}
+    return gallery(nets, finished[0].prepared, results.families, finished[0].settings)

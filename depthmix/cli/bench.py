@@ -1,0 +1,97 @@
+"""`depthmix bench`: compare recipes on one rendered corpus, with everything else equal."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from depthmix.cli.progress import bar
+from depthmix.errors import ConfigError
+
+if TYPE_CHECKING:
+    from depthmix.bench.corpus import Corpus
+    from depthmix.bench.settings import Settings
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("what", choices=["recipes"], help="what is compared")
+    parser.add_argument("--preset", default="core", help="how many images: core, small, or smoke for a test")
+    parser.add_argument("--size", default="48x64", help="size of the images: 48x64 or 96x128")
+    parser.add_argument("--net", default="light", help="light, lite (pretrained, frozen) or lite_scratch")
+    parser.add_argument("--recipes", nargs="+", metavar="NAME",
+                        help="shipped recipes, YAML files, only_SOURCE, without_SOURCE, constant, ramp "
+                             "(default: all but without_SOURCE)")  # fmt: skip
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--steps", type=int, help="optimiser steps of each run (default: by preset)")
+    parser.add_argument("--batch", type=int, default=12, help="images per step")
+    parser.add_argument("--jobs", type=int, default=2, help="runs side by side, one thread each")
+    parser.add_argument("--folder", type=Path, default=Path(".cache/bench"), help="corpora and finished runs")
+    parser.add_argument("--on", choices=["test", "val"], default="test",
+                        help="block that is measured; choices are made on val only")  # fmt: skip
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do what is missing, print the table, and write it as JSON and as a page; 1 if a run failed."""
+    from depthmix.bench.corpus import BLOCKS, make_corpus
+    from depthmix.bench.queue import do_runs, plan_runs
+    from depthmix.bench.recipes import CORE, find_recipe
+    from depthmix.bench.results import Results
+
+    _check(options)
+    settings = _settings(options)
+    corpus = make_corpus(options.folder, settings, options.jobs, bar)
+    _say(f"corpus {settings.preset}: {corpus.images} images, sha256 {corpus.sha256}")
+    recipes = [find_recipe(name, corpus) for name in options.recipes or CORE]
+    runs = plan_runs(recipes, options.seeds, settings, corpus, options.folder, options.on)
+    problems = do_runs(runs, options.jobs, _say)
+    block = BLOCKS[options.on]
+    results = Results.read(runs, block, tuple(name for name in block if name != "motorcycle"))
+    if results.recipes:
+        _show(options, results, corpus, problems, runs)
+    for problem in problems:
+        print(f"depthmix: {problem}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    if options.jobs < 1:
+        raise ConfigError(f"must be at least 1, got {options.jobs}", field="--jobs")
+    if min(options.seeds) < 0 or len(set(options.seeds)) < len(options.seeds):
+        raise ConfigError(f"must be different numbers from 0 on, got {options.seeds}", field="--seeds")
+
+
+def _settings(options: argparse.Namespace) -> "Settings":
+    from depthmix.bench.settings import STEPS, Settings
+
+    steps = options.steps if options.steps is not None else STEPS.get(options.preset, 1)
+    return Settings(options.preset, options.size, options.net, steps, options.batch)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _show(
+    options: argparse.Namespace, results: Any, corpus: "Corpus", problems: list[str], runs: list[Any]
+) -> None:
+    from depthmix.bench.benchmark import Benchmark
+    from depthmix.bench.looks import looks_text, read_looks
+    from depthmix.bench.page import write_page
+    from depthmix.bench.results import markdown
+
+    looks = read_looks()
+    bench = Benchmark.of(results, _settings(options), corpus, options.on, looks, problems)
+    _say(markdown(bench.rows))
+    _say("\n" + bench.wins_text())
+    _say(looks_text(looks, results.recipes))
+    if options.preset == "smoke":
+        _say("this was a smoke test: nothing can be read from its figures")
+    name = f"recipes-{options.preset}-{options.size}-{options.net}-{options.on}"
+    file = options.folder / f"{name}.json"
+    file.write_text(json.dumps(bench.plain(), indent=1), encoding="ascii")
+    print(file)
+    print(write_page(options.folder / f"{name}.html", bench, runs))

@@ -1,0 +1,136 @@
+"""Turn what a configuration names into objects: recipes, classes, terms, the arguments of `MixData`."""
+
+import inspect
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from depthmix.errors import ConfigError
+
+if TYPE_CHECKING:
+    from depthmix.terms import Term
+
+__all__ = [
+    "build",
+    "data_arguments",
+    "did_you_mean",
+    "is_foreign",
+    "known_classes",
+    "recipe",
+    "resolve_class",
+    "term_from",
+]
+
+
+def recipe(name: str) -> Path:
+    """Find a configuration: a file, or the name of a recipe that depthmix ships.
+
+    Raises:
+        ConfigError: there is neither.
+    """
+    shipped = {file.stem: file for file in sorted((Path(__file__).parent / "configs").glob("*.yaml"))}
+    if Path(name).is_file():
+        return Path(name)
+    if name not in shipped:
+        what = "is a folder" if name and Path(name).is_dir() else "no such file, and no recipe of this name"
+        raise ConfigError(what + did_you_mean(name, shipped), file=name or "''", field="config")
+    return shipped[name]
+
+
+def term_from(options: dict[str, Any]) -> "Term":
+    """Build a term from its plain options in a configuration.
+
+    Raises:
+        ValueError: an option of the loss is out of its range.
+    """
+    import depthmix.losses  # noqa: F401  (imported so that short names resolve)
+    from depthmix.losses.base import DepthLoss
+    from depthmix.losses.fattening import EdgeMask
+    from depthmix.terms import Term
+
+    rest = {name: value for name, value in options.items() if name != "loss"}
+    if rest.get("edges") is not None:
+        rest["edges"] = EdgeMask(**rest["edges"])
+    return Term(loss=build(options["loss"], DepthLoss), **rest)
+
+
+def build(spec: str | dict[str, Any], base: type) -> Any:
+    """Build a class from its name, or from class_path and init_args; that there is one was checked before."""
+    spec = {"class_path": spec} if isinstance(spec, str) else spec
+    found = resolve_class(spec["class_path"], base)
+    assert found is not None
+    return found(**(spec.get("init_args") or {}))
+
+
+def data_arguments(data: dict[str, Any], root: str | None) -> dict[str, Any]:
+    """Return the arguments of `MixData` that the plain values of a configuration stand for.
+
+    Raises:
+        ConfigError: an option is out of its range.
+        TypeError: an option that does not exist, or of another form; `depthmix check` says which.
+    """
+    from depthmix.augment import AugmentOptions
+    from depthmix.data import SourceSpec
+    from depthmix.device_augment import DeviceAugmentOptions
+    from depthmix.mixture import Phase
+    from depthmix.shapes import Shape
+
+    arguments = data | ({"root": root} if root else {})
+    specs = {name: dict(spec or {}) for name, spec in data["sources"].items()}
+    for options in (arguments, *specs.values()):
+        if options.get("device_augment"):
+            options["device_augment"] = DeviceAugmentOptions(**options["device_augment"])
+    arguments["sources"] = {name: SourceSpec(**spec) for name, spec in specs.items()}
+    if data.get("augment"):
+        arguments["augment"] = AugmentOptions(**data["augment"])
+    if data.get("curriculum"):
+        arguments["curriculum"] = [Phase(**phase) for phase in data["curriculum"]]
+    if data.get("shapes"):
+        arguments["shapes"] = [Shape(**shape) for shape in data["shapes"]]
+    return arguments
+
+
+def known_classes(base: type) -> dict[str, type]:
+    """List the concrete subclasses of `base` that are imported, by short name."""
+    found: dict[str, type] = {}
+    children: list[type] = base.__subclasses__()
+    for child in children:
+        if not inspect.isabstract(child):
+            found[child.__name__] = child
+        found |= known_classes(child)
+    return found
+
+
+def resolve_class(path: str, base: type) -> type | None:
+    """Find a class by short name or dotted path; None where there is none or it is not a `base`.
+
+    Importing a module runs its code, and whoever wrote a configuration chose the name: only modules of
+    depthmix are imported here. Others are looked into if they are there already: `depthmix.cli.schema`
+    imports those that their user trusts.
+    """
+    module, _, name = path.rpartition(".")
+    if not module:
+        return known_classes(base).get(name)
+    if module not in sys.modules and not is_foreign(path):
+        with suppress(ImportError, ValueError):
+            import_module(module)
+    found = getattr(sys.modules.get(module), name, None)
+    return found if isinstance(found, type) and issubclass(found, base) else None
+
+
+def is_foreign(path: str) -> bool:
+    """Tell whether importing what a dotted path names would run code from outside of depthmix."""
+    module = path.rpartition(".")[0]
+    return bool(module) and module not in sys.modules and module.partition(".")[0] != "depthmix"
+
+
+def did_you_mean(name: str, known: "Mapping[str, object] | list[str] | tuple[str, ...]") -> str:
+    """Write "; did you mean 'x'?" where something known is close, else what is known."""
+    close = get_close_matches(name, list(known), n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known: {', '.join(known)}" if known and len(known) <= 12 else ""
