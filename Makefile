@@ -17,7 +17,7 @@ OAK_SHA256 := effd07da657295e834aa1b0c89cc962e953d66b506a75365ad32a1114f2389ec
 # What open3d's wheel expects from the system; the names are those of Debian and Ubuntu.
 LIBRARIES := libegl1 libgl1 libx11-6 libusb-1.0-0
 
-.PHONY: demo test test-all lint types layers format notebooks setup first-look distil loss-costs mixture-costs data-costs network-costs libraries strace clean
+.PHONY: demo test test-all lint types layers format notebooks setup bench distil loss-costs mixture-costs data-costs network-costs libraries strace clean
 
 demo: $(READY) $(OAK)  ## raw data of four qualities -> one mixed training -> evaluation -> report.html
 	$(BIN)/depthmix demo $(DEMO) --preset $(DEMO_PRESET) --oak $(OAK)
@@ -45,8 +45,8 @@ format: $(READY)
 notebooks: $(READY)  ## execute the notebooks again and keep their outputs
 	$(BIN)/python notebooks/refresh.py
 
-first-look: $(READY) $(OAK)  ## three recipes, three seeds, 3 200 steps each; about an hour on two cores (NET=lite: pretrained)
-	$(BIN)/python benchmarks/first_look.py --net $(NET)
+bench: $(READY)  ## every recipe, three seeds, 3 200 steps each; hours on two cores (NET=lite: pretrained), resumable
+	$(BIN)/depthmix bench recipes --net $(NET)
 
 distil: $(READY)  ## a small student with and without a teacher's labels, three seeds; about thirty CPU minutes
 	$(BIN)/python benchmarks/distil.py

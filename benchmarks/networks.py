@@ -5,9 +5,9 @@
 One thread, one image at a time, as in a prediction: eval mode, no gradients, random weights (the time does
 not depend on them). The networks take turns round by round, so that whatever else the machine does falls on
 all of them; the time is that of the process, and the median of the rounds is shown beside the ratio to the
-first network in the same rounds. `--folder RUN` adds the network of a run folder. Where `make first-look` has
-left its table (`.cache/first_look/first_look_NET.json`), AbsRel of the recipe quality_aware on its exact test
-sets is put beside it: those of `light` and of `lite0`, which were trained there on small images.
+first network in the same rounds. `--folder RUN` adds the network of a run folder. Where `make bench` has left
+its table (`.cache/bench/recipes-core-48x64-NET-test.json`), AbsRel of the recipe quality_aware on its exact
+test sets is put beside it: those of `light` and of `lite0`, which were trained there on small images.
 """
 
 import argparse
@@ -34,7 +34,7 @@ NETS: dict[str, Callable[[], nn.Module]] = {
     "lite1": partial(LiteDepthNet, pretrained=None, size="lite1"),
     "lite2": partial(LiteDepthNet, pretrained=None, size="lite2"),
 }
-FIRST_LOOK = {"light": "light", "lite0": "lite"}  # the names of `benchmarks/first_look.py --net`
+TRAINED = {"light": "light", "lite0": "lite"}  # the names of `depthmix bench recipes --net`
 
 
 def main() -> None:
@@ -42,14 +42,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--folder", type=Path, action="append", default=[], help="a run folder, repeatable")
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--first-look", type=Path, default=ROOT / ".cache" / "first_look")
+    parser.add_argument("--bench", type=Path, default=ROOT / ".cache" / "bench")
     parser.add_argument("--out", type=Path, default=ROOT / ".cache" / "networks.json")
     options = parser.parse_args()
     torch.set_num_threads(1)
     nets = {name: make().eval() for name, make in NETS.items()} | dict(map(trained, options.folder))
     rows = list(measured(nets, options.rounds))
     for row in rows:
-        row["abs_rel"] = first_look(options.first_look, str(row["net"]))
+        row["abs_rel"] = bench(options.bench, str(row["net"]))
     options.out.parent.mkdir(parents=True, exist_ok=True)
     facts = {"torch": torch.__version__, "threads": 1, "batch": 1, "rounds": options.rounds}
     options.out.write_text(json.dumps(facts | {"rows": rows}, indent=1))
@@ -86,9 +86,9 @@ def measured(nets: dict[str, nn.Module], rounds: int) -> Iterator[dict[str, Any]
         yield row
 
 
-def first_look(folder: Path, name: str) -> dict[str, float]:
-    """Return AbsRel of quality_aware on each test set, un-aligned, from the table of `make first-look`."""
-    file = folder / f"first_look_{FIRST_LOOK.get(name)}.json"
+def bench(folder: Path, name: str) -> dict[str, float]:
+    """Return AbsRel of quality_aware on each test set, un-aligned, from the table of `make bench`."""
+    file = folder / f"recipes-core-48x64-{TRAINED.get(name)}-test.json"
     if not file.is_file():
         return {}
     rows = json.loads(file.read_text())["rows"]

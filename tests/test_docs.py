@@ -30,6 +30,7 @@ PAGES = [
     ROOT / "docs" / "noise.md",
     ROOT / "docs" / "probe.md",
     ROOT / "docs" / "promises.md",
+    ROOT / "docs" / "recipes.md",
     ROOT / "docs" / "training.md",
     ROOT / "docs" / "network-costs.md",
 ]

@@ -1,0 +1,109 @@
+"""The page and the text of a benchmark, from one smoke run of the command."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from depthmix.bench.benchmark import Benchmark
+from depthmix.bench.corpus import Corpus
+from depthmix.bench.looks import looks_text, read_looks
+from depthmix.bench.page import write_page
+from depthmix.bench.recipes import BASELINES, CORE
+from depthmix.cli import main
+from tests.bench.conftest import TINY
+from tests.bench.test_results import TWO
+
+# A smoke test of the whole way: 60 steps say that it runs, and nothing about recipes.
+SMOKE = ["--preset", "smoke", "--steps", "60", "--seeds", "0", "--recipes", "quality_aware", "midas", "ramp"]
+
+
+@pytest.fixture(scope="module")
+def shown(corpus: Corpus, bench_folder: Path) -> tuple[str, Path]:
+    with pytest.MonkeyPatch.context() as patch:
+        lines: list[str] = []
+        patch.setattr("depthmix.cli.bench._say", lines.append)
+        assert main(["bench", "recipes", *SMOKE, "--folder", str(bench_folder)]) == 0
+    return "\n".join(lines), bench_folder / "recipes-smoke-48x64-light-test"
+
+
+def test_the_smoke_run_says_that_it_is_one_and_which_corpus_it_saw(shown: tuple[str, Path], corpus: Corpus):
+    text, _ = shown
+    assert f"corpus smoke: 26 images, sha256 {corpus.sha256}" in text
+    assert "this was a smoke test: nothing can be read from its figures" in text
+    assert "tuning looks: 0 for each recipe" in text
+
+
+def test_the_table_has_every_recipe_in_every_family_and_alignment(shown: tuple[str, Path]):
+    text, _ = shown
+    for name in ("mean", "rooms", "streets", "clutter", "motorcycle"):
+        for alignment in ("none", "median", "affine_inverse_depth"):
+            assert f"**{name}**, alignment {alignment}" in text
+    assert len(re.findall(r"^\| quality_aware \| 1 \|", text, re.MULTILINE)) == 15
+    assert len(re.findall(r"^\| ramp \| \d / \d", text, re.MULTILINE)) == 1
+
+
+def test_the_json_holds_rows_pairs_curves_and_what_they_depend_on(shown: tuple[str, Path], corpus: Corpus):
+    facts = json.loads(shown[1].with_suffix(".json").read_text())
+    assert facts["corpus"]["sha256"] == corpus.sha256
+    assert facts["settings"]["steps"] == 60
+    assert {row["recipe"] for row in facts["rows"]} == {"quality_aware", "midas", "ramp"}
+    assert {"abs_rel", "abs_rel_sd", "boundary_f1", "normal_angle"} <= set(facts["rows"][0])
+    assert {(row["recipe"], row["other"]) for row in facts["pairs"]} == {
+        ("quality_aware", "midas"),
+        ("quality_aware", "ramp"),
+        ("midas", "ramp"),
+    }
+    assert [point["step"] for point in facts["curves"]["midas"]["0"]] == [12, 24, 36, 48, 60]
+    assert facts["problems"] == []
+
+
+def test_the_page_is_one_file_with_table_curves_and_gallery(shown: tuple[str, Path]):
+    page = shown[1].with_suffix(".html").read_text()
+    assert not re.search(r"(src|href)=\"(?!data:|#)", page)
+    assert "<script" not in page
+    assert page.count('alt="midas of ') == 3 * 2  # two scenes a family
+    assert page.count('alt="image of ') == 6
+    assert "A smoke test" in page
+    assert "validation AbsRel, alignment affine_inverse_depth" in page
+
+
+def test_what_failed_stands_at_the_top_and_is_escaped(tmp_path: Path, corpus: Corpus, monkeypatch):
+    monkeypatch.setattr("depthmix.bench.page._gallery", lambda runs, results: [])
+    monkeypatch.setattr("depthmix.bench.benchmark.compare", lambda results: [])
+    monkeypatch.setattr("depthmix.bench.benchmark.COUNTED", ())
+    monkeypatch.setattr("depthmix.bench.page.SHOWN", ("abs_rel",))
+    bench = Benchmark.of(TWO, TINY, corpus, "val", {}, ["naive seed 0: <b>broken</b>"])
+    page = write_page(tmp_path / "page.html", bench, []).read_text()
+    assert "naive seed 0: &lt;b&gt;broken&lt;/b&gt;" in page
+
+
+def test_every_trained_rival_has_its_looks_written_down():
+    looks = read_looks()
+    tuned = {name for name in CORE if name not in BASELINES and not name.startswith("only_")} - {"oracle"}
+    assert set(looks) == tuned
+
+
+def test_unequal_looks_are_said():
+    looks = {"midas": [{}], "naive": []}
+    assert looks_text(looks, ["midas"]) == "tuning looks: 1 for each recipe"
+    assert looks_text(looks, ["midas", "naive", "ramp"]) == "tuning looks are NOT equal: midas 1, naive 0"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--preset", "huge"], "--preset: must be one of smoke, small, core, got 'huge'"),
+        (["--size", "1x1"], "--size: must be one of 48x64, 96x128, got '1x1'"),
+        (["--steps", "0"], "--steps: must be at least 1, got 0"),
+        (["--jobs", "0"], "--jobs: must be at least 1, got 0"),
+        (["--seeds", "1", "1"], "--seeds: must be different numbers from 0 on, got [1, 1]"),
+    ],
+)
+def test_a_wrong_option_is_said_before_anything_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+):
+    assert main(["bench", "recipes", *arguments, "--folder", str(tmp_path / "bench")]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "bench").exists()
