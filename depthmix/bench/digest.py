@@ -45,7 +45,7 @@ def run_name(recipe: Recipe, settings: Settings, seed: int, corpus: Corpus) -> s
         "code": code_digest(TRAINING),
         "torch": torch.__version__,
     }
-    return f"{recipe.name}-s{seed}-{_short(facts)}"
+    return f"{recipe.name.replace(' ', '_')}-s{seed}-{_short(facts)}"
 
 
 def measured_name(on: str, corpus: Corpus) -> str:

@@ -1,6 +1,7 @@
 """The same scenes as every recipe sees them, in one scale of colours for each scene."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +13,7 @@ from depthmix.augment import resize
 from depthmix.batch import collate
 from depthmix.bench.settings import Settings
 from depthmix.plot.colour import mark_unknown
-from depthmix.plot.panels import Panel, label_scale, sample_panels
+from depthmix.plot.panels import Panel, label_scale, strip_panels
 from depthmix.plot.words import sample_title
 from depthmix.prediction import Prediction
 from depthmix.report.strips import Strip
@@ -41,7 +42,8 @@ def gallery(
         shards = ShardSet(prepared / name)
         for index in sorted({round(i) for i in np.linspace(0, len(shards) - 1, SCENES)}):
             sample = resize(shards[index], settings.height, settings.width)
-            panels = [panel for panel in sample_panels(sample) if panel.title in ("image", "label")][:2]
+            image, label = strip_panels(sample)[:2]
+            panels = [image, replace(label, title="label")]
             panels += [_prediction(recipe, net, sample, settings) for recipe, net in nets.items()]
             yield Strip(sample_title(sample), "un-aligned depth, the colours those of the label", panels)
 

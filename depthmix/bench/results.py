@@ -81,16 +81,25 @@ class Results:
         return self._arrays[recipe, name, alignment, metric]
 
     def _sort(self) -> None:
+        """Line the images up: the same column is the same image in every recipe and seed."""
+        runs = [(recipe, rows) for recipe, seeds in self.rows.items() for rows in seeds.values()]
+        places: dict[str, dict[str, int]] = {name: {} for name in self.sets}
+        for row in (row for _, rows in runs for row in rows):
+            places[row["set"]].setdefault(row["image"], len(places[row["set"]]))
         for recipe, seeds in self.rows.items():
-            for name in self.sets:
+            for name, images in places.items():
                 for alignment in ALIGNMENTS:
-                    chosen = [
-                        [row for row in rows if row["set"] == name and row["alignment"] == alignment]
-                        for rows in seeds.values()
-                    ]
                     for metric in self.metrics:
-                        values = [[row[metric] for row in rows] for rows in chosen]  # None becomes NaN
-                        self._arrays[recipe, name, alignment, metric] = np.array(values, dtype=np.float64)
+                        shape = (len(seeds), len(images))
+                        self._arrays[recipe, name, alignment, metric] = np.full(shape, np.nan)
+            for number, rows in enumerate(seeds.values()):
+                for row in rows:
+                    column = places[row["set"]][row["image"]]
+                    for metric in self.metrics:
+                        value = row.get(metric)
+                        if value is not None:
+                            key = recipe, row["set"], row["alignment"], metric
+                            self._arrays[key][number, column] = value
 
     def by_seed(self, recipe: str, name: str, alignment: str, metric: str) -> list[float]:
         """Return the mean over the images of one set, or over the families, for each seed."""

@@ -18,39 +18,48 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("what", choices=["recipes"], help="what is compared")
+    parser.add_argument("what", choices=["recipes", "mix"], metavar="recipes|mix",
+                        help="each recipe against each, or one under other mixing ratios")  # fmt: skip
     parser.add_argument("--preset", default="core", help="how many images: core, small, or smoke for a test")
     parser.add_argument("--size", default="48x64", help="size of the images: 48x64 or 96x128")
     parser.add_argument("--net", default="light", help="light, lite (pretrained, frozen) or lite_scratch")
     parser.add_argument("--recipes", nargs="+", metavar="NAME",
                         help="shipped recipes, YAML files, only_SOURCE, without_SOURCE, constant, ramp "
-                             "(default: all but without_SOURCE)")  # fmt: skip
+                             "(default: all but without_SOURCE; of mix: quality_aware)")  # fmt: skip
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, help="optimiser steps of each run (default: by preset)")
     parser.add_argument("--batch", type=int, default=12, help="images per step")
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side, one thread each")
     parser.add_argument("--folder", type=Path, default=Path(".cache/bench"), help="corpora and finished runs")
-    parser.add_argument("--on", choices=["test", "val"], default="test",
-                        help="block that is measured; choices are made on val only")  # fmt: skip
+    parser.add_argument("--on", choices=["test", "val"],
+                        help="block that is measured: test, or val, on which choices are made")  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:
     """Do what is missing, print the table, and write it as JSON and as a page; 1 if a run failed."""
     from depthmix.bench.corpus import BLOCKS, make_corpus
     from depthmix.bench.queue import do_runs, plan_runs
-    from depthmix.bench.recipes import CORE, find_recipe
+    from depthmix.bench.recipes import BASE, CORE, find_recipe
     from depthmix.bench.results import Results
 
+    mixing = options.what == "mix"
     _check(options)
     settings = _settings(options)
     corpus = make_corpus(options.folder, settings, options.jobs, bar)
     _say(f"corpus {settings.preset}: {corpus.images} images, sha256 {corpus.sha256}")
-    recipes = [find_recipe(name, corpus) for name in options.recipes or CORE]
-    runs = plan_runs(recipes, options.seeds, settings, corpus, options.folder, options.on)
+    recipes = [find_recipe(name, corpus) for name in options.recipes or ([BASE] if mixing else CORE)]
+    if mixing:
+        from depthmix.bench.mix import variants
+
+        recipes = list(variants(recipes[0]))
+    on = "val" if mixing else options.on or "test"
+    runs = plan_runs(recipes, options.seeds, settings, corpus, options.folder, on)
     problems = do_runs(runs, options.jobs, _say)
-    block = BLOCKS[options.on]
+    block = BLOCKS[on]
     results = Results.read(runs, block, tuple(name for name in block if name != "motorcycle"))
-    if results.recipes:
+    if mixing and recipes[0].name in results.recipes:
+        _show_mix(options, results, recipes[0].name)
+    elif results.recipes:
         _show(options, results, corpus, problems, runs)
     for problem in problems:
         print(f"depthmix: {problem}", file=sys.stderr)
@@ -62,6 +71,13 @@ def _check(options: argparse.Namespace) -> None:
         raise ConfigError(f"must be at least 1, got {options.jobs}", field="--jobs")
     if min(options.seeds) < 0 or len(set(options.seeds)) < len(options.seeds):
         raise ConfigError(f"must be different numbers from 0 on, got {options.seeds}", field="--seeds")
+
+    if options.what == "mix":
+        if len(options.recipes or ["one"]) > 1 or set(options.recipes or []) & {"constant", "ramp"}:
+            raise ConfigError("mix varies one recipe that is trained", field="--recipes")
+        if options.on == "test":
+            hint = "the test block is for tables: leave --on out"
+            raise ConfigError("mixing ratios are chosen on val", field="--on", hint=hint)
 
 
 def _settings(options: argparse.Namespace) -> "Settings":
@@ -84,14 +100,31 @@ def _show(
     from depthmix.bench.results import markdown
 
     looks = read_looks()
-    bench = Benchmark.of(results, _settings(options), corpus, options.on, looks, problems)
+    bench = Benchmark.of(results, _settings(options), corpus, _block(options), looks, problems)
     _say(markdown(bench.rows))
     _say("\n" + bench.wins_text())
     _say(looks_text(looks, results.recipes))
     if options.preset == "smoke":
         _say("this was a smoke test: nothing can be read from its figures")
-    name = f"recipes-{options.preset}-{options.size}-{options.net}-{options.on}"
+    name = f"recipes-{options.preset}-{options.size}-{options.net}-{_block(options)}"
     file = options.folder / f"{name}.json"
     file.write_text(json.dumps(bench.plain(), indent=1), encoding="ascii")
     print(file)
     print(write_page(options.folder / f"{name}.html", bench, runs))
+
+
+def _block(options: argparse.Namespace) -> str:
+    return str(options.on or "test")
+
+
+def _show_mix(options: argparse.Namespace, results: Any, base: str) -> None:
+    from depthmix.bench.compare import compare
+    from depthmix.bench.mix import sensitivity, text
+
+    lines = list(sensitivity(base, results, list(compare(results, ["abs_rel"]))))
+    _say(text(lines))
+    if options.preset == "smoke":
+        _say("this was a smoke test: nothing can be read from its figures")
+    file = options.folder / f"mix-{base}-{options.preset}-{options.size}-{options.net}.json"
+    file.write_text(json.dumps({"base": base, "lines": lines}, indent=1), encoding="ascii")
+    print(file)

@@ -64,7 +64,7 @@ def test_the_page_is_one_file_with_table_curves_and_gallery(shown: tuple[str, Pa
     assert not re.search(r"(src|href)=\"(?!data:|#)", page)
     assert "<script" not in page
     assert page.count('alt="midas of ') == 3 * 2  # two scenes a family
-    assert page.count('alt="image of ') == 6
+    assert page.count('alt="image of ') == page.count('alt="label of ') == 6
     assert "A smoke test" in page
     assert "validation AbsRel, alignment affine_inverse_depth" in page
 

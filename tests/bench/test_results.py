@@ -53,6 +53,15 @@ def test_an_image_that_cannot_bear_a_metric_is_no_image_of_it():
     assert lines["streets"]["abs_rel"] is None
 
 
+def test_the_same_column_is_the_same_image_whatever_the_order_of_the_rows():
+    rows = rows_of([1.0, 3.0], [1.0])
+    turned = [row for row in reversed(rows) if row["image"] != "rooms/0" or row["alignment"] != "none"]
+    results = results_of(ours={0: rows}, theirs={0: turned})
+    np.testing.assert_array_equal(results.images("ours", "rooms", "median", "abs_rel"), [[1, 3]])
+    np.testing.assert_array_equal(results.images("theirs", "rooms", "median", "abs_rel"), [[1, 3]])
+    np.testing.assert_array_equal(results.images("theirs", "rooms", "none", "abs_rel"), [[np.nan, 3]])
+
+
 def test_the_table_holds_mean_and_deviation_over_seeds():
     [row] = [
         row
