@@ -106,6 +106,9 @@ def test_a_baseline_without_seeds_is_held_against_every_seed():
     assert {row["seeds"] for row in rows} == {2}
     [row] = [r for r in rows if (r["other"], r["set"], r["alignment"]) == ("ours", MEAN, "none")]
     assert (row["difference"], row["verdict"]) == (5.0, "worse")
+    turned = results_of(**{name: TWO.rows[name] for name in ("ramp", "ours")})
+    [row] = [r for r in compare(turned, ["abs_rel"]) if (r["set"], r["alignment"]) == (MEAN, "none")]
+    assert (row["recipe"], row["difference"], row["seeds"]) == ("ramp", 5.0, 2)
 
 
 def test_only_seeds_that_both_have_are_compared():
