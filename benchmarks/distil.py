@@ -37,9 +37,9 @@ from small_runs import batches, train
 from torch import nn
 
 from depthmix.augment import AugmentOptions
-from depthmix.cli.check import recipe, term_from
 from depthmix.cli.prepare import prepare_with_bar
 from depthmix.cli.progress import bar
+from depthmix.configured import recipe, term_from
 from depthmix.data import MixData, SourceSpec
 from depthmix.device_augment import DeviceAugmentOptions
 from depthmix.metrics import DepthMetrics, EvaluationSet

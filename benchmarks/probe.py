@@ -22,9 +22,9 @@ from torch import nn
 
 from depthmix.augment import AugmentOptions, resize
 from depthmix.batch import collate
-from depthmix.cli.check import recipe, term_from
 from depthmix.cli.prepare import prepare_with_bar
 from depthmix.cli.progress import bar
+from depthmix.configured import recipe, term_from
 from depthmix.data import MixData, SourceSpec
 from depthmix.device_augment import OFF, DeviceAugment, DeviceAugmentOptions
 from depthmix.models import LightDepthNet

@@ -3,24 +3,23 @@
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from depthmix.batch import Batch
 from depthmix.bench.settings import Settings
 from depthmix.bench.training import batches
-from depthmix.masked import masked_median
-from depthmix.metrics.evaluate import METRICS, measure
+from depthmix.metrics import METRICS, Alignment, measure
 from depthmix.prediction import Prediction
 from depthmix.trained import neutral_camera
 
 __all__ = ["ALIGNMENTS", "image_rows", "mean_of"]
 
-ALIGNMENTS: Final = ("none", "median", "affine_inverse_depth")
+ALIGNMENTS: Final[tuple[Alignment, ...]] = ("none", "median", "affine_inverse_depth")
 
 
 @torch.no_grad()
@@ -40,30 +39,21 @@ def image_rows(
         cannot bear it.
     """
     net.eval()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in sets:
         for batch in batches(prepared / name, (settings.height, settings.width), 12):
             neutral = neutral_camera(settings.height, settings.width, settings.focal)
             seen = Prediction(net(batch.image_float)[:, :1], batch.camera_or(neutral), settings.focal)
-            rows += [row for alignment in ALIGNMENTS for row in _rows(seen, batch, name, alignment)]
+            values = measure(seen, batch, ALIGNMENTS).values
+            for alignment, table in zip(ALIGNMENTS, values, strict=True):
+                rows += _rows(table, batch, name, alignment)
     return rows
 
 
-def _rows(seen: Prediction, batch: Batch, name: str, alignment: str) -> Iterable[dict[str, Any]]:
-    if alignment == "median":
-        seen = _median_scaled(seen, batch)
-    values = measure(seen, batch)[1 if alignment == "affine_inverse_depth" else 0]
+def _rows(values: Float[Tensor, "m b"], batch: Batch, name: str, alignment: str) -> Iterable[dict[str, Any]]:
     for image, column in zip(batch.names, values.T.tolist(), strict=True):
         row = {metric: _known(value) for metric, value in zip(METRICS, column, strict=True)}
         yield {"set": name, "alignment": alignment, "image": image, **row}
-
-
-def _median_scaled(seen: Prediction, batch: Batch) -> Prediction:
-    """Scale each prediction so that its median over the label's pixels is that of the label."""
-    ours = masked_median(seen.depth, batch.valid)
-    ratio = masked_median(batch.target, batch.valid) / ours
-    shift = ratio.clamp_min(1e-12).log()[:, None, None, None]
-    return replace(seen, log_canonical=seen.log_canonical + shift)
 
 
 def _known(value: float) -> float | None:

@@ -136,7 +136,7 @@ def _sizes(train: "Mapping[str, ShardSet]") -> tuple[int, int, float]:
 
 def _terms(train: "Mapping[str, ShardSet]") -> dict[str, Any]:
     """Return the terms of the default recipe that some of the sources can bear."""
-    from depthmix.cli.check import recipe, term_from
+    from depthmix.configured import recipe, term_from
     from depthmix.objective import term_problems
     from depthmix.sources.base import SourceCard
 

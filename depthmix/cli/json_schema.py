@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, Union, get_args, get_origin
 
 from depthmix.cli.check import TOP_LEVEL
 from depthmix.cli.options import REQUIRED, options_of
-from depthmix.cli.schema import known_classes
+from depthmix.configured import known_classes
 
 __all__ = ["config_schema"]
 

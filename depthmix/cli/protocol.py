@@ -95,7 +95,7 @@ def find_protocol(name: str) -> "Protocol":
     Raises:
         ConfigError: there is none of this name, or the file is no protocol.
     """
-    from depthmix.cli.schema import did_you_mean
+    from depthmix.configured import did_you_mean
 
     shipped = shipped_protocols()
     if Path(name).is_file():
