@@ -13,6 +13,8 @@ import depthmix.losses
 import depthmix.models
 from depthmix.cli.check import config_problems
 from depthmix.cli.main import COMMANDS, TRAINING, _parser
+from depthmix.cli.protocol import OPTION, read_protocol, shipped_protocols
+from depthmix.cli.protocol import parser as protocol_parser
 from depthmix.predict.files import ENDINGS
 from depthmix.sources.registry import available
 
@@ -24,6 +26,7 @@ PAGES = [
     ROOT / "docs" / "data.md",
     ROOT / "docs" / "distil.md",
     ROOT / "docs" / "export.md",
+    ROOT / "docs" / "evaluation.md",
     ROOT / "docs" / "losses.md",
     ROOT / "docs" / "predict.md",
     ROOT / "docs" / "networks.md",
@@ -66,6 +69,10 @@ def test_a_command_of_the_pages_parses(command):
     arguments = shlex.split(command)[1:]
     if arguments[0] not in TRAINING:
         assert isinstance(_parser(arguments[0]).parse_args(arguments), argparse.Namespace)
+        return
+    if OPTION in arguments:
+        chosen = protocol_parser().parse_args(arguments[1:])
+        assert chosen.protocol in ("list", *shipped_protocols())
         return
     # The parser of the trainings takes seconds to build: its own errors are tested with the commands.
     options = arguments[1::2]
@@ -168,6 +175,22 @@ def test_the_page_on_predictions_lists_the_formats_and_the_files_of_each():
     rows = re.findall(r"^\| `(\w+)` \| (`.*?`) \|", TEXTS[ROOT / "docs" / "predict.md"], re.MULTILINE)
     told = {name: tuple(re.findall(r"`_([\w.]+)`", files)) for name, files in rows}
     assert told == ENDINGS
+
+
+def test_the_page_on_evaluation_has_every_protocol_as_it_is(tmp_path):
+    page = TEXTS[ROOT / "docs" / "evaluation.md"]
+    rows = re.findall(r"^\| `(\w+)` \| (\d+) \| `(\w+)` \|.*\| (.*?) \| (.*?) \|$", page, re.MULTILINE)
+    words = {"affine_depth": "affine z", "affine_inverse_depth": "affine 1/z"}
+    expected = []
+    for name, file in shipped_protocols().items():
+        one = read_protocol(file)
+        alignments = ", ".join(words.get(alignment, alignment) for alignment in one.alignments)
+        space = one.resize.replace("_", " ")
+        expected.append((name, str(one.split.images), one.source, space, alignments))
+    assert sorted(rows) == expected
+    (shown,) = blocks(page, "yaml")
+    (tmp_path / "mine.yaml").write_text(shown)
+    assert read_protocol(tmp_path / "mine.yaml").name == "my_rooms"
 
 
 def test_the_top_level_folders_are_described():

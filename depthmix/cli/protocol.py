@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from depthmix.metrics.protocol import Protocol
     from depthmix.sources.base import Source
 
-__all__ = ["OPTION", "chosen", "find_protocol", "read_protocol", "run", "shipped_protocols"]
+__all__ = ["OPTION", "chosen", "find_protocol", "parser", "read_protocol", "run", "shipped_protocols"]
 
 OPTION = "--protocol"
 
@@ -25,7 +25,7 @@ class _Parser(argparse.ArgumentParser):
 
 def run(arguments: Sequence[str]) -> int:
     """Evaluate a checkpoint by a protocol; 1 where a sample was skipped because it cannot be read."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     if options.protocol == "list":
         print("\n".join(f"{name:24}{protocol.about}" for name, protocol in _all().items()))
         return 0
@@ -54,26 +54,25 @@ def run(arguments: Sequence[str]) -> int:
     return 1 if any(reason != _empty() for reason in outcome.skipped.values()) else 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="depthmix test", description="Evaluate a checkpoint as published tables do.")
-    parser.add_argument(OPTION, required=True, help="name of a shipped protocol, a YAML file, or list")
-    parser.add_argument("--ckpt", "--ckpt_path", type=Path, help="checkpoint, run folder or exported folder")
-    parser.add_argument("--raw", type=Path, help="folder of the raw data set")
-    parser.add_argument("--split-file", "--split_file", type=Path, metavar="FILE",
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of this form of `depthmix test`."""
+    found = _Parser(prog="depthmix test", description="Evaluate a checkpoint as published tables do.")
+    found.add_argument(OPTION, required=True, help="name of a shipped protocol, a YAML file, or list")
+    found.add_argument("--ckpt", "--ckpt_path", type=Path, help="checkpoint, run folder or exported folder")
+    found.add_argument("--raw", type=Path, help="folder of the raw data set")
+    found.add_argument("--split-file", "--split_file", type=Path, metavar="FILE",
                         help="list of the images (default: the usual name, in the raw folder)")  # fmt: skip
-    parser.add_argument("--out", type=Path, help="folder for test.json and test.csv (default: beside ckpt)")
-    parser.add_argument("--limit", type=_positive, metavar="N",
+    found.add_argument("--out", type=Path, help="folder for test.json and test.csv (default: beside ckpt)")
+    found.add_argument("--limit", type=_positive, metavar="N",
                         help="take N images, spread over the split")  # fmt: skip
-    parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE",
+    found.add_argument("--option", action="append", default=[], metavar="NAME=VALUE",
                         help="change an option of the source; the result says so")  # fmt: skip
-    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto",
+    found.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto",
                         help="where the network computes (default: a GPU where there is one)")  # fmt: skip
-    parser.add_argument("--on-bad", choices=["error", "skip"], default="error",
+    found.add_argument("--on-bad", choices=["error", "skip"], default="error",
                         help="what to do with samples that cannot be read")  # fmt: skip
-    parser.add_argument(
-        "--trust", action="store_true", help="let the checkpoint import code outside depthmix"
-    )
-    return parser
+    found.add_argument("--trust", action="store_true", help="let the checkpoint import code outside depthmix")
+    return found
 
 
 def _positive(text: str) -> int:
@@ -117,7 +116,7 @@ def read_protocol(file: Path) -> "Protocol":
 
     document, problems = read_document(file)
     if document is None:
-        raise ConfigError(problems[0].located(file))
+        raise ConfigError(problems[0].located(file), hint="see docs/evaluation.md for an example")
     problems += call_problems(document.root, Protocol, "")
     if not problems:
         try:
