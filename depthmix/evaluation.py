@@ -98,8 +98,8 @@ def evaluate(
         blind += sample.intrinsics is None
     progress(len(keys), len(keys))
     return Outcome(
-        rows=[_reported(row, protocol) for row in metrics.rows()],
-        images=[_of_image(row, pixels, protocol) for row in metrics.images()],
+        rows=[_reported(row, protocol) for row in (metrics.rows() if pixels else [])],
+        images=[_of_image(row, pixels, protocol) for row in (metrics.images() if pixels else [])],
         measured=len(pixels),
         skipped=skipped,
         notes=_notes(trained, protocol, len(pixels), blind),

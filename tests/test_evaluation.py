@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from depthmix.augment import resize_image
+from depthmix.canonical import canonical_size
 from depthmix.errors import BadSource, ConfigError, DepthmixError
 from depthmix.evaluation import EMPTY, evaluate, predicted_depth, read_by
 from depthmix.metrics.protocol import Protocol, Split
@@ -113,6 +114,17 @@ def test_sizes_are_native_or_those_of_the_training():
     for size in ("native", "training", [33, 44]):
         predicted_depth(net, image(), CAMERA, protocol(size=size))
     assert [tuple(x.shape[-2:]) for x in seen] == [(20, 28), (40, 56), (33, 44)]
+
+
+def test_a_network_of_the_image_form_sees_its_canonical_focal_length():
+    seen: list[Tensor] = []
+    net = replace(trained(height=40, width=56), net=same_input(seen), form="image", focal_canonical=80.0)
+    predicted_depth(net, image(), CAMERA, protocol(size="training"))
+    predicted_depth(net, image(), None, protocol(size="training"))
+    predicted_depth(replace(net, metric=False), image(), CAMERA, protocol(size="training"))
+    wanted = canonical_size(SIZE, math.sqrt(50 * 60), 80.0, 40 * 56)
+    assert wanted != (40, 56)
+    assert [tuple(x.shape[-2:]) for x in seen] == [wanted, (40, 56), (40, 56)]
 
 
 class Ramp(nn.Module):

@@ -24,7 +24,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Evaluate a checkpoint by a protocol; 1 where a sample was skipped because it cannot be read."""
+    """Evaluate a checkpoint by a protocol; 1 where a sample could not be read, or none could be measured."""
     options = parser().parse_args(arguments)
     if options.protocol == "list":
         print("\n".join(f"{name:24}{protocol.about}" for name, protocol in _all().items()))
@@ -51,7 +51,8 @@ def run(arguments: Sequence[str]) -> int:
     out = options.out or (seen.parent if seen.is_file() else seen) / protocol.name
     _write(out, outcome, str(options.ckpt), facts)
     print(visible(_said(protocol, outcome, missing, changed, options), "\n"))
-    return 1 if any(reason != _empty() for reason in outcome.skipped.values()) else 0
+    unreadable = any(reason != _empty() for reason in outcome.skipped.values())
+    return int(unreadable or not outcome.measured)
 
 
 def parser() -> argparse.ArgumentParser:

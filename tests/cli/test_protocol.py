@@ -318,6 +318,36 @@ def test_a_sample_that_cannot_be_read_stops_the_run_or_is_counted(run, tmp_path)
     assert "1 left out, such as 2011_09_26/2011_09_26_drive_0001_sync/0000000000: " in said.out
 
 
+def test_a_folder_of_a_run_is_taken_for_its_checkpoint_and_results_go_into_it(tmp_path, monkeypatch, capsys):
+    raw_kitti(tmp_path / "raw")
+    loaded: list[Path] = []
+    net = trained(height=kitti.HEIGHT, width=kitti.WIDTH)
+    monkeypatch.setattr("depthmix.trained.load_trained", lambda path, trust: loaded.append(path) or net)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "last.ckpt").write_bytes(b"")
+    words = ["test", "--protocol=kitti_eigen", "--raw", str(tmp_path / "raw")]
+    assert main([*words, "--ckpt_path", str(tmp_path / "run")]) == 0
+    assert loaded == [tmp_path / "run" / "last.ckpt"]
+    assert (tmp_path / "run" / "kitti_eigen" / "test.json").is_file()
+    (tmp_path / "exported").mkdir()
+    assert main([*words, "--ckpt", str(tmp_path / "exported")]) == 0
+    assert loaded[1:] == [tmp_path / "exported"]
+    assert (tmp_path / "exported" / "kitti_eigen" / "test.csv").is_file()
+    capsys.readouterr()
+
+
+def test_a_run_that_measured_nothing_is_no_success(run, tmp_path):
+    images = raw_kitti(tmp_path / "raw")
+    nearest = min(np.nanmin(label) for _, label in images)
+    whole = yaml.safe_load(shipped_protocols()["kitti_eigen"].read_text())
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(whole | {"cap": [0.001, float(nearest) / 2]}))
+    code, said, record = run(str(tmp_path / "mine.yaml"), tmp_path / "raw", (kitti.HEIGHT, kitti.WIDTH))
+    assert code == 1
+    assert (record["rows"], record["count"]["measured"]) == ([], 0)
+    assert "2 left out, such as 2011_09_26" in said.out
+    assert "no label inside crop and cap" in said.out
+
+
 def test_the_list_of_protocols_is_shown(run, capsys):
     assert main(["test", "--protocol", "list"]) == 0
     lines = capsys.readouterr().out.splitlines()
