@@ -1,19 +1,23 @@
 """Does varying colour, blur, noise and focal length make the source of an image harder to read from features?
 
-A small corpus is rendered (web stereo, LiDAR, calibrated stereo, planes); a small network is trained on it
-with the terms of the recipe quality_aware, once as it is and once with strong variation on the device. Then a
-linear probe asks for the source of each image, as `depthmix probe` does, of plain images and of varied ones.
+A small corpus is rendered (web stereo, LiDAR, calibrated stereo, planes). Its sources look alike on purpose,
+so there is a second form of it in which they do not: web pictures are compressed hard, LiDAR pictures half
+grey, those of calibrated stereo warm. A small network is trained with the terms of the recipe quality_aware,
+on the second form once as it is and once with strong variation on the device. Then a linear probe asks for
+the source of each image, as the command does, of plain images and of varied ones.
 
 Usage:
-    python benchmarks/probe.py                  # about five CPU minutes on one core, most of it rendering
-    python benchmarks/probe.py --steps 5 --seeds 0 --images 4 --folder /tmp/probe   # a smoke test
+    python benchmarks/probe.py                  # about five CPU minutes on one core
+    python benchmarks/probe.py --steps 5 --seeds 0 --images 6 --folder /tmp/probe   # a smoke test
 """
 
 import argparse
 import json
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 import yaml
@@ -29,9 +33,11 @@ from depthmix.data import MixData, SourceSpec
 from depthmix.device_augment import OFF, DeviceAugment, DeviceAugmentOptions
 from depthmix.models import LightDepthNet
 from depthmix.probe import probe_sources
+from depthmix.sample import Sample
 from depthmix.scenes import Preset, make_demo_data
 from depthmix.scenes.plan import TRAINING
 from depthmix.scenes.sets import demo_sources
+from depthmix.sources.base import Source
 from depthmix.store import ShardSet
 from depthmix.task import DepthTask
 from depthmix.trained import Trained
@@ -42,6 +48,7 @@ VARIED = DeviceAugmentOptions(
     brightness=0.4, contrast=0.4, saturation=0.5, hue=0.1, gamma=0.4, blur=1.0, noise=0.03, scale=1.5
 )
 VARIATIONS = {"plain": OFF, "varied": VARIED}
+RUNS = (("alike", "plain"), ("marked", "plain"), ("marked", "varied"))  # form of the corpus, training
 
 
 def main() -> None:
@@ -49,20 +56,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--folder", type=Path, default=ROOT / ".cache" / "probe")
     parser.add_argument("--images", type=int, default=60, help="training images of each source")
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     options = parser.parse_args()
     torch.set_num_threads(1)
     _make(options.folder, options.images)
-    prepared = options.folder / "prepared"
     rows = []
-    for trained_on, variation in VARIATIONS.items():
+    for form, trained_on in RUNS:
+        prepared = options.folder / form
         for seed in options.seeds:
-            trained, seconds = _train(prepared, variation, options.steps, seed)
-            print(f"trained on {trained_on} images, seed {seed}: {seconds:.0f} CPU s", flush=True)
-            for shown, other in VARIATIONS.items():
-                probes = probe_sources(trained, _images(prepared, other), seed=seed)["probes"]
-                rows.append({"trained_on": trained_on, "shown": shown, "seed": seed, "probes": probes})
+            trained, seconds = _train(prepared, VARIATIONS[trained_on], options.steps, seed)
+            print(f"{form}, trained on {trained_on} images, seed {seed}: {seconds:.0f} CPU s", flush=True)
+            for shown in VARIATIONS:
+                probes = probe_sources(trained, _images(prepared, VARIATIONS[shown]), seed=seed)["probes"]
+                row = {"form": form, "trained_on": trained_on, "shown": shown, "seed": seed}
+                rows.append(row | {"probes": probes})
     (options.folder / "probe.json").write_text(json.dumps({"steps": options.steps, "rows": rows}, indent=1))
     _print(rows)
 
@@ -71,10 +79,47 @@ def _make(folder: Path, images: int) -> None:
     preset = Preset(f"probe_{images}", train=images, val=1, evaluation=1, height=96, width=128)
     with bar("render") as update:
         make_demo_data(folder / "raw", preset=preset, seed=3, workers=0, progress=update)
-    prepared = folder / "prepared"
     for source in demo_sources(folder / "raw", None):
-        if source.name in TRAINING:
-            prepare_with_bar(source, prepared / source.name, size=STORED, workers=0, overwrite=True)
+        for form, one in (("alike", source), ("marked", Marked(source))):
+            if source.name in TRAINING:
+                prepare_with_bar(one, folder / form / source.name, size=STORED, workers=0, overwrite=True)
+
+
+class Marked(Source):
+    """Give the pictures of a source a look of their own.
+
+    Args:
+        source: whose pictures are changed.
+    """
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source.root, name=source.name)
+        self.source, self.card = source, source.card
+
+    def keys(self) -> Sequence[str]:
+        """List the keys of the source."""
+        return self.source.keys()
+
+    def files(self, key: str) -> Sequence[Path]:
+        """List the files of the source."""
+        return self.source.files(key)
+
+    def read(self, key: str) -> Sample:
+        """Read a sample and change its picture."""
+        sample = self.source.read(key)
+        return sample.replaced(image=_marked(sample.image, self.name))
+
+
+def _marked(image: np.ndarray, name: str) -> np.ndarray:
+    if name == "web":
+        coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 25])[1]
+        return cv2.imdecode(coded, cv2.IMREAD_COLOR)
+    x = image.astype(np.float32)
+    if name == "kitti":
+        x = (x + x.mean(2, keepdims=True)) / 2
+    if name == "middlebury":
+        x = x * np.float32([1.08, 1.0, 0.92])
+    return x.clip(0, 255).round().astype(np.uint8)
 
 
 def _train(prepared: Path, variation: DeviceAugmentOptions, steps: int, seed: int) -> tuple[Trained, float]:
@@ -111,15 +156,18 @@ def _images(prepared: Path, variation: DeviceAugmentOptions) -> dict[str, list[n
 
 def _print(rows: list[dict]) -> None:
     """Print mean and standard deviation over seeds; the two baselines do not depend on the training."""
-    print(f"{'shown':8} {'what is looked at':34} told, mean over seeds (chance {1 / len(TRAINING):.0%})")
-    for shown in VARIATIONS:
-        for what in ("statistics", "random", "encoder"):
-            for trained_on in VARIATIONS if what == "encoder" else ["plain"]:
-                chosen = [r for r in rows if (r["shown"], r["trained_on"]) == (shown, trained_on)]
-                told = [row["probes"][what]["accuracy"] for row in chosen]
-                spread = statistics.stdev(told) if len(told) > 1 else 0.0
-                label = f"{what}, trained on {trained_on} images" if what == "encoder" else what
-                print(f"{shown:8} {label:34} {statistics.mean(told):6.1%} +- {spread:.1%}")
+    print(f"{'corpus':8} {'shown':8} {'what is looked at':34} told (chance {1 / len(TRAINING):.0%})")
+    for form in ("alike", "marked"):
+        runs = [trained_on for other, trained_on in RUNS if other == form]
+        for shown in VARIATIONS:
+            for what in ("statistics", "random", "encoder"):
+                for trained_on in runs if what == "encoder" else ["plain"]:
+                    wanted = (form, shown, trained_on)
+                    chosen = [r for r in rows if (r["form"], r["shown"], r["trained_on"]) == wanted]
+                    told = [row["probes"][what]["accuracy"] for row in chosen]
+                    spread = statistics.stdev(told) if len(told) > 1 else 0.0
+                    label = f"{what}, trained on {trained_on} images" if what == "encoder" else what
+                    print(f"{form:8} {shown:8} {label:34} {statistics.mean(told):6.1%} +- {spread:.1%}")
 
 
 if __name__ == "__main__":

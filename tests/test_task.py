@@ -16,8 +16,9 @@ from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor, nn
 
 from depthmix.batch import Batch
+from depthmix.doubt import Disagreement
 from depthmix.errors import ConfigError, DepthmixError
-from depthmix.losses import PlaneLoss, ScaleShiftInvariantLoss, SilogLoss
+from depthmix.losses import LearnedNoiseLoss, PlaneLoss, ScaleShiftInvariantLoss, SilogLoss
 from depthmix.models import LightDepthNet
 from depthmix.objective import Term
 from depthmix.task import DepthTask, load_trained, predict_batch
@@ -462,3 +463,24 @@ def test_a_network_that_counts_in_another_canonical_focal_length_is_refused():
     with pytest.raises(ConfigError, match=r"focal_canonical: is 100.0, but the network's own .* is 50.0"):
         DepthTask(net, {"metric": Term(SilogLoss())}, focal_canonical=100.0)
     DepthTask(net, {"metric": Term(SilogLoss())}, focal_canonical=50.0)
+
+
+def test_what_terms_and_sources_have_taught_is_logged_saved_and_no_part_of_the_network(tmp_path: Path):
+    seed_everything(3)
+    terms = {"ssi": Term(ScaleShiftInvariantLoss()), "noise": Term(LearnedNoiseLoss())}
+    terms["plane"] = Term(PlaneLoss())
+    module = DepthTask(small_net(), terms, disagreement=Disagreement(warmup=2))
+    run = trainer(tmp_path)
+    run.fit(module, ToyData())
+    rows = [row for row in log_of(tmp_path) if row["train/loss"]]
+    columns = {name for name, value in rows[-1].items() if value}
+    assert {"train/noise/noise/kitti", "train/trust/web", "train/trust/planes"} <= columns
+    run.save_checkpoint(tmp_path / "end.ckpt")
+    state = torch.load(tmp_path / "end.ckpt", weights_only=True)["state_dict"]
+    assert state["objective.losses.noise.scales"].shape == (3, 8)
+    assert state["objective.doubt.seen"].sum() > 0
+    again = DepthTask(small_net(), terms, disagreement=Disagreement(warmup=2))
+    trainer(tmp_path / "again", max_epochs=2).fit(again, ToyData(), ckpt_path=tmp_path / "end.ckpt")
+    assert again.objective.doubt is not None
+    assert (again.objective.doubt.seen.sum(1) == 2 * state["objective.doubt.seen"].sum(1)).all()
+    trainer(tmp_path / "test").test(task(), ToyData(), ckpt_path=tmp_path / "end.ckpt")
