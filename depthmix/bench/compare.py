@@ -9,8 +9,8 @@ from jaxtyping import Float
 
 from depthmix.bench.measuring import ALIGNMENTS
 from depthmix.bench.recipes import BASELINES
-from depthmix.bench.resample import paired_difference
 from depthmix.bench.results import MEAN, SHOWN, Results, lower_is_better
+from depthmix.metrics import paired_difference
 
 __all__ = ["against", "compare", "wins"]
 

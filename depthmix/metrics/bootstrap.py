@@ -68,8 +68,8 @@ def mean_intervals(
 
 
 def paired_difference(
-    a: Float[np.ndarray, "s n"],
-    b: Float[np.ndarray, "s n"],
+    a: Sequence[Float[np.ndarray, "s n"]],
+    b: Sequence[Float[np.ndarray, "s n"]],
     *,
     level: float = 0.95,
     draws: int = DRAWS,
@@ -78,40 +78,52 @@ def paired_difference(
     """Return the mean of a - b with the interval over seeds and images drawn anew, in pairs.
 
     Args:
-        a: a measure under one recipe, for each seed of training and each image.
-        b: the same under the other recipe; the same seeds in the same order, the same images in the same
-            order.
+        a: for each set of images, a measure under one recipe by seed of training and image.
+        b: the same under the other recipe; the same sets, seeds and images in the same order.
         level: part of the draws that the interval holds.
         draws: how often seeds and images are drawn.
         seed: of the draws.
 
-    Convention: a draw takes so many seeds and so many images as there are, each with replacement, and
-    averages the differences over all pairs of a drawn seed and a drawn image. All seeds see the same images,
-    so images are drawn once for all seeds: drawn anew for each, hard images would average out over the seeds
-    and the interval would be too narrow. Where either value is NaN the pair is left out. With a single seed
-    the interval says nothing about other seeds.
+    Convention: a draw takes so many seeds, and of every set so many images, as there are, each with
+    replacement, averages the differences over all pairs of a drawn seed and a drawn image, and then over the
+    sets, which weigh the same. All seeds see the same images, so images are drawn once for all seeds: drawn
+    anew for each, hard images would average out over the seeds and the interval would be too narrow. Where
+    either value is NaN the pair is left out; NaN where a set has no pair at all. With a single seed the
+    interval says nothing about other seeds.
 
     Raises:
-        ValueError: the shapes differ, there is no value, or as in `mean_interval`.
+        ValueError: the sets, seeds or images differ in number, or as in `mean_interval`.
     """
     _check(level, draws)
-    if a.shape != b.shape or a.ndim != 2:
-        raise ValueError(f"`a` and `b` must both be (seeds, images), got {a.shape} and {b.shape}")
-    apart = np.asarray(a, np.float64) - np.asarray(b, np.float64)
+    shapes = [[np.shape(one) for one in side] for side in (a, b)]
+    if shapes[0] != shapes[1] or not shapes[0] or len({shape[0] for shape in shapes[0]}) > 1:
+        raise ValueError(
+            f"`a` and `b` must have the same sets of (seeds, images), got {shapes[0]}, {shapes[1]}"
+        )
+    apart = [np.asarray(x, np.float64) - np.asarray(y, np.float64) for x, y in zip(a, b, strict=True)]
+    if any(np.isnan(one).all() for one in apart):
+        return Interval(np.nan, np.nan, np.nan)
+    of_seeds, *of_images = np.random.default_rng(seed).spawn(1 + len(apart))
+    seeds = np.concatenate(list(_drawn(of_seeds, len(apart[0]), draws)))
+    pairs = zip(apart, of_images, strict=True)
+    means = np.mean([_redrawn(one, seeds, random) for one, random in pairs], axis=0)
+    low, high = _bounds(means[:, None], level)
+    return Interval(float(np.mean([np.nanmean(one) for one in apart])), float(low[0]), float(high[0]))
+
+
+def _redrawn(
+    apart: Float[np.ndarray, "s n"], seeds: Float[np.ndarray, "d s"], random: np.random.Generator
+) -> Float[np.ndarray, " d"]:
+    """Average one set over the drawn seeds and images drawn anew, NaN left out."""
     known = ~np.isnan(apart)
-    if not known.any():
-        raise ValueError("`a` and `b` have no image that both could bear")
     filled = np.where(known, apart, 0)
-    seeds, images = np.random.default_rng(seed).spawn(2)
-    rows = np.concatenate(list(_drawn(seeds, len(apart), draws)))
-    means, start = np.empty(draws), 0
-    for columns in _drawn(images, apart.shape[1], draws):
+    means, start = np.empty(len(seeds)), 0
+    for columns in _drawn(random, apart.shape[1], len(seeds)):
         piece = slice(start, start + len(columns))
-        sums, counts = (((rows[piece] @ table) * columns).sum(1) for table in (filled, known))
+        sums, counts = (((seeds[piece] @ table) * columns).sum(1) for table in (filled, known))
         means[piece] = _ratio(sums, counts)
         start = piece.stop
-    low, high = _bounds(means[:, None], level)
-    return Interval(float(apart[known].mean()), float(low[0]), float(high[0]))
+    return means
 
 
 def image_values(

@@ -44,15 +44,15 @@ def test_a_difference_agrees_with_a_loop_over_draws_seeds_and_images():
                     count += row_weight * column_weight
         means.append(total / count)
     low, high = np.quantile(means, [0.025, 0.975])
-    found = paired_difference(a, b, draws=200, seed=5)
+    found = paired_difference([a], [b], draws=200, seed=5)
     assert found == pytest.approx((np.nanmean(a - b), low, high))
 
 
 def test_pieces_of_draws_give_what_all_at_once_give(monkeypatch: pytest.MonkeyPatch):
     values = np.random.default_rng(0).random((2, 9))
-    pair, mean = paired_difference(values, values[::-1] ** 2), mean_interval(values[0])
+    pair, mean = paired_difference([values], [values[::-1] ** 2]), mean_interval(values[0])
     monkeypatch.setattr(bootstrap, "NUMBERS", 50)
-    assert paired_difference(values, values[::-1] ** 2) == pytest.approx(pair)
+    assert paired_difference([values], [values[::-1] ** 2]) == pytest.approx(pair)
     assert mean_interval(values[0]) == pytest.approx(mean)
 
 
@@ -85,23 +85,49 @@ def test_intervals_of_a_difference_hold_the_truth_at_least_as_often_as_they_say(
     random = np.random.default_rng(4)
     held = []
     for _ in range(200):
-        found = paired_difference(*simulated(random, 8, 30, 0.3), level=0.9, draws=400)
+        a, b = simulated(random, 8, 30, 0.3)
+        found = paired_difference([a], [b], level=0.9, draws=400)
         held.append(found.low <= 0.3 <= found.high)
     assert 0.82 <= np.mean(held) <= 0.98  # eight seeds are few: percentile intervals are a little narrow
 
 
 def test_pairs_find_a_difference_that_drowns_in_hard_images():
     a, b = simulated(np.random.default_rng(5), 5, 60, 0.3)
-    found = paired_difference(a, b)
+    found = paired_difference([a], [b])
     assert found.low > 0
-    shuffled = paired_difference(a, np.random.default_rng(0).permuted(b, axis=1))
+    shuffled = paired_difference([a], [np.random.default_rng(0).permuted(b, axis=1)])
     assert shuffled.high - shuffled.low > 2 * (found.high - found.low)
-    assert paired_difference(b, a) == pytest.approx((-found.mean, -found.high, -found.low))
+    assert paired_difference([b], [a]) == pytest.approx((-found.mean, -found.high, -found.low))
+
+
+def test_sets_weigh_the_same_and_share_the_drawn_seeds():
+    random = np.random.default_rng(0)
+    a = [random.normal(0.1, 0.2, (3, n)) + random.normal(0, 0.1, (3, 1)) for n in (12, 30)]
+    b = [random.normal(0.0, 0.2, one.shape) for one in a]
+    drawn = []
+    for _ in range(4000):
+        chosen = random.integers(3, size=3)
+        means = []
+        for x, y in zip(a, b, strict=True):
+            images = random.integers(x.shape[1], size=x.shape[1])
+            means.append((x - y)[np.ix_(chosen, images)].mean())
+        drawn.append(np.mean(means))
+    found = paired_difference(a, b, draws=20_000)
+    assert found.mean == pytest.approx(np.mean([(x - y).mean() for x, y in zip(a, b, strict=True)]))
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    np.testing.assert_allclose((found.low, found.high), (low, high), atol=0.1 * (high - low))
+
+
+def test_seeds_that_disagree_widen_the_interval_however_many_images_agree():
+    seeds = np.array([[-1.0], [0.0], [1.0]])
+    found = paired_difference([np.tile(seeds, (1, 10_000))], [np.zeros((3, 10_000))])
+    assert found.low < -0.6
+    assert found.high > 0.6
 
 
 def test_hard_images_that_all_seeds_share_do_not_average_out():
     wide, narrow = (np.tile(np.random.default_rng(0).normal(size=25), (s, 1)) for s in (50, 1))
-    found = [paired_difference(x, np.zeros_like(x)) for x in (wide, narrow)]
+    found = [paired_difference([x], [np.zeros_like(x)]) for x in (wide, narrow)]
     assert found[0].high - found[0].low == pytest.approx(found[1].high - found[1].low, rel=0.1)
 
 
@@ -110,12 +136,14 @@ def test_what_cannot_be_averaged_is_nan_or_refused():
     assert np.isnan(nothing).all()
     assert np.isnan(mean_interval(np.zeros(0))).all()
     table = np.zeros((2, 3))
-    with pytest.raises(
-        ValueError, match=r"`a` and `b` must both be \(seeds, images\), got \(2, 3\) and \(2, 2\)"
-    ):
-        paired_difference(table, table[:, :2])
-    with pytest.raises(ValueError, match="no image that both could bear"):
-        paired_difference(table, table * np.nan)
+    for other in ([table[:, :2]], [table, table], []):
+        with pytest.raises(
+            ValueError, match=r"`a` and `b` must have the same sets of \(seeds, images\), got"
+        ):
+            paired_difference([table], other)
+    with pytest.raises(ValueError, match="the same sets"):
+        paired_difference([table, table[:1]], [table, table[:1]])
+    assert np.isnan(paired_difference([table, table], [table, table * np.nan])).all()
     with pytest.raises(ValueError, match=r"`level` must be in \(0, 1\), got 95"):
         mean_interval(table[0], level=95)
     with pytest.raises(ValueError, match="`draws` must be at least 1, got 0"):
