@@ -17,7 +17,7 @@ OAK_SHA256 := effd07da657295e834aa1b0c89cc962e953d66b506a75365ad32a1114f2389ec
 # What open3d's wheel expects from the system; the names are those of Debian and Ubuntu.
 LIBRARIES := libegl1 libgl1 libx11-6 libusb-1.0-0
 
-.PHONY: demo test test-all lint types layers format notebooks setup bench distil loss-costs mixture-costs data-costs network-costs libraries strace clean
+.PHONY: demo test test-all lint types layers format notebooks setup bench distil loss-costs metric-costs mixture-costs data-costs network-costs libraries strace clean
 
 demo: $(READY) $(OAK)  ## raw data of four qualities -> one mixed training -> evaluation -> report.html
 	$(BIN)/depthmix demo $(DEMO) --preset $(DEMO_PRESET) --oak $(OAK)
@@ -53,6 +53,9 @@ distil: $(READY)  ## a small student with and without a teacher's labels, three 
 
 loss-costs: $(READY)  ## what every loss costs: time, operations, memory; a few minutes on one core
 	$(BIN)/python benchmarks/losses.py
+
+metric-costs: $(READY)  ## what alignment and measures cost beside plain NumPy; some minutes on one core
+	$(BIN)/python benchmarks/metrics.py
 
 mixture-costs: $(READY)  ## what it costs to say which sample comes next; a minute on one core
 	$(BIN)/python benchmarks/mixture.py

@@ -28,6 +28,7 @@ PAGES = [
     ROOT / "docs" / "export.md",
     ROOT / "docs" / "evaluation.md",
     ROOT / "docs" / "losses.md",
+    ROOT / "docs" / "metrics.md",
     ROOT / "docs" / "predict.md",
     ROOT / "docs" / "networks.md",
     ROOT / "docs" / "noise.md",

@@ -55,6 +55,14 @@ def align(
     """
     if alignment not in ALIGNMENTS:
         raise ValueError(f"`alignment` must be one of {', '.join(ALIGNMENTS)}, got {alignment!r}")
+    if len(valid) > 1 and not valid.is_cuda:
+        # The maps of one image stay in the processor's cache: half the time of all images at once.
+        aligned, made = torch.empty_like(depth, dtype=torch.float64), []
+        for row in range(len(valid)):
+            one = slice(row, row + 1)
+            aligned[one], flat = align(depth[one], target[one], valid[one], alignment, cap)
+            made.append(flat)
+        return aligned, torch.cat(made)
     p, g = depth.double(), target.double()
     constant = torch.zeros(len(valid), dtype=torch.bool, device=valid.device)
     if alignment in ("affine_inverse_depth", "robust_inverse_depth"):

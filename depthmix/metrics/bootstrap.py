@@ -1,11 +1,14 @@
 """Intervals for averages over images and for differences of two recipes, by drawing again from what was seen.
 
-Convention: percentile intervals, all draws at once, the same for the same seed. They say how far other images
-(and other seeds of training) of the same kind might move a figure; not what other data sets would do. With
-few entries, intervals of this kind are too narrow: ten images or fewer are an example, not a sample.
+Convention: percentile intervals, all draws at once, the same for the same seed. A draw takes one entry less
+than there are, with replacement: so the variance of a mean over few entries, such as three seeds, is right on
+average (n of n would make it (n - 1) / n of what it is). They say how far other images and other seeds of the
+same kind might move a figure, not what other data sets would do, and with few entries they are still too
+narrow: in the simulation of the tests 90 % intervals hold the truth in about 81 % of the cases with three
+seeds, 87 % with five and 89 % with eight.
 
-Reference: Efron and Tibshirani 1993, chapter 13; for two crossed factors Owen, The pigeonhole bootstrap
-(2007).
+Reference: Efron and Tibshirani 1993, chapter 13; for n - 1 draws Rao and Wu 1988; for two crossed factors
+Owen, The pigeonhole bootstrap (2007).
 """
 
 from collections.abc import Mapping, Sequence
@@ -84,7 +87,7 @@ def paired_difference(
         draws: how often seeds and images are drawn.
         seed: of the draws.
 
-    Convention: a draw takes so many seeds, and of every set so many images, as there are, each with
+    Convention: a draw takes seeds, and images of every set, one less of each than there are, with
     replacement, averages the differences over all pairs of a drawn seed and a drawn image, and then over the
     sets, which weigh the same. All seeds see the same images, so images are drawn once for all seeds: drawn
     anew for each, hard images would average out over the seeds and the interval would be too narrow. Where
@@ -168,11 +171,11 @@ def _check(level: float, draws: int) -> None:
 
 
 def _drawn(random: np.random.Generator, n: int, draws: int) -> Any:
-    """Give, in pieces that fit into memory, how often each of `n` entries came up in each draw."""
+    """Give, in pieces that fit into memory, how often each of `n` entries came up in each draw of n - 1."""
     size = max(1, NUMBERS // n)
     for start in range(0, draws, size):
         rows = min(size, draws - start)
-        yield random.multinomial(n, np.full(n, 1 / n), size=rows).astype(np.float64)
+        yield random.multinomial(max(1, n - 1), np.full(n, 1 / n), size=rows).astype(np.float64)
 
 
 def _ratio(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:

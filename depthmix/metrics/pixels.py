@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from depthmix.masked import count_valid, masked_mean
@@ -29,8 +29,10 @@ __all__ = [
     "sq_rel",
 ]
 
-# Pixels of each row that are worked on at a time: eight rows of them stay in the processor's cache.
-PIECE = 4096
+# Pixels that are worked on at a time: some maps of so many float64 stay in the processor's cache, which is
+# three times faster than maps of a whole batch.
+PIECE = 65536
+LIMIT = math.log(1.25)
 
 
 def abs_rel(prediction: Map, target: Map, valid: Mask) -> Rows:
@@ -128,40 +130,30 @@ def pixel_moments(
     Convention: `measures_of_moments` makes the measures of it. Averages of several images, weighted by their
     numbers of pixels, give the measures over all pixels of them: so one table serves per image and pooled.
     """
-    p, g, good = prediction.flatten(1), target.flatten(1), valid.flatten(1)
+    p, g, missing = prediction.flatten(1), target.flatten(1), ~valid.flatten(1)
     sums = torch.zeros(len(p), len(MOMENTS), dtype=torch.float64, device=p.device)
-    for start in range(0, p.shape[1], PIECE):
-        piece = slice(start, start + PIECE)
-        sums += _sums(p[:, piece], g[:, piece], good[:, piece])
+    rows = len(p) if p.is_cuda else 1
+    size = p.shape[1] if p.is_cuda else PIECE
+    for first in range(0, len(p), rows):
+        for start in range(0, p.shape[1], size):
+            piece = slice(first, first + rows), slice(start, start + size)
+            sums[piece[0]] += _sums(p[piece], g[piece], missing[piece])
     count = count_valid(valid).double()
     return sums / count.clamp_min(1)[:, None], count
 
 
-def _sums(p: Float[Tensor, "b n"], g: Float[Tensor, "b n"], valid: Tensor) -> Float[Tensor, "b k"]:
-    """Sum over pixels; a pixel that is not valid counts as a perfect prediction and adds 0."""
-    label = g.double().masked_fill(~valid, 1)
-    ratio = p.double().div(label).masked_fill_(~valid, 1)
-    away, positive = ratio - 1, ratio.clamp_min_(0)
-    log = positive.log()
-    size = log.abs()
-    scaled = away * label
-    limits = (k * math.log(1.25) for k in (1, 2, 3))
-    missing = valid.shape[1] - valid.sum(1, dtype=torch.int32)
-    inliers = [(size < limit).sum(1, dtype=torch.int32).sub_(missing).double() for limit in limits]
-    return torch.stack(
-        [
-            torch.linalg.vector_norm(away, 1, dim=1),
-            _dot(away, scaled),
-            _dot(scaled, scaled),
-            log.sum(1),
-            _dot(log, log),
-            size.sum(1),
-            *inliers,
-            # |1 / r - 1| / target; it is 0 / 1 where not valid
-            torch.linalg.vector_norm(away.div_(positive.mul_(label)), 1, dim=1),
-        ],
-        1,
-    )
+def _sums(p: Float[Tensor, "b n"], g: Float[Tensor, "b n"], missing: Bool[Tensor, "b n"]) -> Tensor:
+    """Sum over pixels; what is missing counts as a perfect prediction and adds 0."""
+    label = g.to(torch.float64, copy=True).masked_fill_(missing, 1)
+    ratio = (p / label).masked_fill_(missing, 1)
+    away, log = ratio - 1, ratio.clamp_min_(0).log()
+    far = away * label
+    squares = [_dot(away, far), _dot(far, far), log.sum(1), _dot(log, log)]
+    size, relative = log.abs_(), away.abs_()
+    holes = missing.sum(1, dtype=torch.int32)
+    inliers = [(size < k * LIMIT).sum(1, dtype=torch.int32).sub_(holes).double() for k in (1, 2, 3)]
+    inverse = relative / ratio.mul_(label)  # |1 / r - 1| / target
+    return torch.stack([relative.sum(1), *squares, size.sum(1), *inliers, inverse.sum(1)], 1)
 
 
 def _dot(a: Float[Tensor, "b n"], b: Float[Tensor, "b n"]) -> Rows:

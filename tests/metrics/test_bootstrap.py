@@ -21,7 +21,7 @@ def loop_over_draws(weights: list[np.ndarray], values: np.ndarray) -> list[float
 def test_a_mean_and_its_interval_agree_with_a_loop_over_draws():
     values = np.random.default_rng(1).gamma(2, size=12)
     values[3] = np.nan
-    draws = np.random.default_rng(7).multinomial(12, np.full(12, 1 / 12), size=300)
+    draws = np.random.default_rng(7).multinomial(11, np.full(12, 1 / 12), size=300)
     low, high = np.quantile(loop_over_draws(list(draws), values), [0.05, 0.95])
     found = mean_interval(values, level=0.9, draws=300, seed=7)
     assert found == pytest.approx((np.nanmean(values), low, high))
@@ -33,8 +33,8 @@ def test_a_difference_agrees_with_a_loop_over_draws_seeds_and_images():
     a[1, 2], b[0, 5] = np.nan, np.nan
     seeds, images = np.random.default_rng(5).spawn(2)
     means = []
-    rows = seeds.multinomial(3, np.full(3, 1 / 3), size=200)
-    columns = images.multinomial(7, np.full(7, 1 / 7), size=200)
+    rows = seeds.multinomial(2, np.full(3, 1 / 3), size=200)
+    columns = images.multinomial(6, np.full(7, 1 / 7), size=200)
     for row_weights, column_weights in zip(rows, columns, strict=True):
         total = count = 0.0
         for s, row_weight in enumerate(row_weights):
@@ -81,14 +81,17 @@ def simulated(
     return b + apart + random.normal(0, 0.1, (seeds, images)), b
 
 
-def test_intervals_of_a_difference_hold_the_truth_at_least_as_often_as_they_say():
+@pytest.mark.parametrize(("seeds", "least"), [(3, 0.75), (5, 0.81), (8, 0.84)])
+def test_ninety_percent_intervals_of_a_difference_are_a_little_too_narrow_for_few_seeds(
+    seeds: int, least: float
+):
     random = np.random.default_rng(4)
     held = []
     for _ in range(200):
-        a, b = simulated(random, 8, 30, 0.3)
+        a, b = simulated(random, seeds, 30, 0.3)
         found = paired_difference([a], [b], level=0.9, draws=400)
         held.append(found.low <= 0.3 <= found.high)
-    assert 0.82 <= np.mean(held) <= 0.98  # eight seeds are few: percentile intervals are a little narrow
+    assert least <= np.mean(held) <= 0.96
 
 
 def test_pairs_find_a_difference_that_drowns_in_hard_images():
@@ -106,10 +109,10 @@ def test_sets_weigh_the_same_and_share_the_drawn_seeds():
     b = [random.normal(0.0, 0.2, one.shape) for one in a]
     drawn = []
     for _ in range(4000):
-        chosen = random.integers(3, size=3)
+        chosen = random.integers(3, size=2)
         means = []
         for x, y in zip(a, b, strict=True):
-            images = random.integers(x.shape[1], size=x.shape[1])
+            images = random.integers(x.shape[1], size=x.shape[1] - 1)
             means.append((x - y)[np.ix_(chosen, images)].mean())
         drawn.append(np.mean(means))
     found = paired_difference(a, b, draws=20_000)
