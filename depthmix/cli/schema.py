@@ -22,6 +22,7 @@ __all__ = [
     "call_problems",
     "did_you_mean",
     "import_named",
+    "known_classes",
     "read_document",
     "resolve_class",
 ]

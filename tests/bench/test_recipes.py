@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from lightning.pytorch import seed_everything
 
 from depthmix.bench.corpus import Corpus
 from depthmix.bench.recipes import ALL, BASELINES, CORE, find_recipe
@@ -68,6 +69,17 @@ def test_a_recipe_trains(corpus: Corpus, tmp_path: Path, name: str):
     assert all(parameter.isfinite().all() for parameter in task.net.parameters())
     assert seconds > 0
     assert task.guard.skipped == 0
+
+
+def test_all_recipes_of_a_seed_start_from_the_same_weights(corpus: Corpus):
+    def start(name: str, seed: int) -> torch.Tensor:
+        seed_everything(seed, verbose=False)
+        task = make_task(find_recipe(name, corpus).values, TINY)
+        return torch.cat([parameter.flatten() for parameter in task.net.parameters()])
+
+    first = start("quality_aware", 0)
+    assert all(torch.equal(start(name, 0), first) for name in TRAINED)
+    assert not torch.equal(start("quality_aware", 1), first)
 
 
 @pytest.mark.parametrize("name", ROUTES)
