@@ -7,6 +7,7 @@ below its folder. What is written is there completely or not at all, so a killed
 import json
 import sys
 from dataclasses import asdict, dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ def main() -> int:
     try:
         run(Run.loaded(sys.stdin.read()))
     except DepthmixError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write("; ".join(str(error).split("\n")) + "\n")
         return 1
     return 0
 
@@ -121,9 +122,9 @@ def _train(one: Run) -> None:
         )
         task.eval()
         line = _calibration(one, task.net) if relative else None
-        part = one.folder / "net.part"
-        torch.save(task.net.state_dict(), part)
-        part.replace(one.folder / "net.pt")
+        weights = BytesIO()
+        torch.save(task.net.state_dict(), weights)
+        commit(one.folder / "net.pt", weights.getvalue())
         facts |= {"line": line, "curve": curve, "cpu_seconds": seconds, "values": one.values}
     else:
         facts |= {"line": _line(one, METRIC, _PLACES[one.recipe]), "curve": [], "cpu_seconds": 0.0}
@@ -135,7 +136,8 @@ def _look(one: Run, net: nn.Module, relative: bool) -> dict[str, float]:
     seen = Calibrated(net, *_calibration(one, net)) if relative else net
     rows = image_rows(seen, one.prepared, BLOCKS["val"], one.settings)
     kinds = ("none", "affine_inverse_depth")
-    return {f"abs_rel/{kind}": mean_of(rows, "abs_rel", kind) or float("nan") for kind in kinds}
+    found = {f"abs_rel/{kind}": mean_of(rows, "abs_rel", kind) for kind in kinds}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _is_relative(one: Run) -> bool:

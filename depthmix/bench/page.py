@@ -97,7 +97,8 @@ def _charts(results: Results) -> list[Chart]:
 def _curve(results: Results, recipe: str, measure: str) -> Curve:
     points = list(zip(*results.curves[recipe].values(), strict=True))
     steps = [int(point[0]["step"]) for point in points]
-    return Curve(steps, [mean(one[f"abs_rel/{measure}"] for one in point) for point in points])
+    known = [[one[f"abs_rel/{measure}"] for one in point if f"abs_rel/{measure}" in one] for point in points]
+    return Curve(steps, [mean(values) if values else None for values in known])
 
 
 def _gallery(runs: Sequence[Run], results: Results) -> Any:

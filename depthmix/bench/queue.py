@@ -52,8 +52,11 @@ def do_runs(runs: Sequence[Run], jobs: int, say: Callable[[str], None]) -> list[
     """
     missing = [run for run in runs if not run.finished]
     say(f"{len(runs)} runs, {len(missing)} to do")
-    with ThreadPoolExecutor(max(jobs, 1)) as pool:
+    pool = ThreadPoolExecutor(max(jobs, 1))
+    try:
         return [line for line in pool.map(lambda run: _spawn(run, say), missing) if line]
+    finally:
+        pool.shutdown(cancel_futures=True)  # interrupted, no further run starts
 
 
 def _spawn(run: Run, say: Callable[[str], None]) -> str | None:

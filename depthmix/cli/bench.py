@@ -48,6 +48,8 @@ def run(options: argparse.Namespace) -> int:
     corpus = make_corpus(options.folder, settings, options.jobs, bar)
     _say(f"corpus {settings.preset}: {corpus.images} images, sha256 {corpus.sha256}")
     recipes = [find_recipe(name, corpus) for name in options.recipes or ([BASE] if mixing else CORE)]
+    if twice := [one.name for one in recipes if [other.name for other in recipes].count(one.name) > 1]:
+        raise ConfigError(f"two are called {twice[0]!r}", field="--recipes", hint="name the files apart")
     if mixing:
         from depthmix.bench.mix import variants
 

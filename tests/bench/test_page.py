@@ -79,6 +79,14 @@ def test_what_failed_stands_at_the_top_and_is_escaped(tmp_path: Path, corpus: Co
     assert "naive seed 0: &lt;b&gt;broken&lt;/b&gt;" in page
 
 
+def test_two_recipes_of_one_name_are_refused(
+    corpus: Corpus, bench_folder: Path, capsys: pytest.CaptureFixture[str]
+):
+    arguments = ["--preset", "smoke", "--recipes", "midas", "midas", "--folder", str(bench_folder)]
+    assert main(["bench", "recipes", *arguments]) == 2
+    assert "--recipes: two are called 'midas'; name the files apart" in capsys.readouterr().err
+
+
 def test_every_trained_rival_has_its_looks_written_down():
     looks = read_looks()
     tuned = {name for name in CORE if name not in BASELINES and not name.startswith("only_")} - {"oracle"}

@@ -91,6 +91,19 @@ def test_a_killed_process_is_said_to_be_one(runs: list[Run], monkeypatch: pytest
     assert problems == ["ramp seed 0: killed by signal 9; the next call does it again"]
 
 
+def test_an_interrupt_starts_no_further_run(runs: list[Run], monkeypatch: pytest.MonkeyPatch):
+    started = []
+
+    def interrupted(*_: Any, **options: Any) -> None:
+        started.append(options["input"])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess, "run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        queue.do_runs(runs * 10, 1, lambda _: None)
+    assert len(started) < len(runs * 10)
+
+
 def test_the_same_run_twice_gives_the_same_weights_and_measures(corpus: Corpus, tmp_path: Path):
     recipe = find_recipe("quality_aware", corpus)
     texts = []
