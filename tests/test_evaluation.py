@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from depthmix import evaluation
 from depthmix.augment import resize_image
 from depthmix.canonical import canonical_size
 from depthmix.errors import BadSource, ConfigError, DepthmixError
@@ -155,6 +156,27 @@ def test_crops_are_taken_of_the_cut_or_of_the_whole_image():
     assert (rows[0], rows[-1] + 1) == (143, 349)  # of the 352 rows of the cut image
     rows = np.flatnonzero(read_by(replace(rules, crop_of="whole"), one).any(1))
     assert (rows[0], rows[-1] + 1) == (153 - 23, 371 - 23)
+
+
+def test_the_camera_follows_the_cut(tmp_path, monkeypatch):
+    cameras: list[Intrinsics | None] = []
+
+    def seen(net: object, photo: np.ndarray, camera: Intrinsics | None, rules: Protocol) -> Tensor:
+        cameras.append(camera)
+        return torch.ones(1, 1, *photo.shape[:2])
+
+    monkeypatch.setattr(evaluation, "predicted_depth", seen)
+    source = Made(tmp_path, sample("a", np.full((375, 1242), 5.0)))
+    evaluate(trained(), source, ["a"], protocol(cut="kitti_benchmark"))
+    assert cameras == [Intrinsics(50.0, 60.0, 13.0 - 13, 9.0 - 23)]
+
+
+def test_names_are_checked_in_python_as_in_files():
+    for field, value in (("crop_of", "all"), ("resize", "log"), ("average", "scene"), ("cut", "garge")):
+        with pytest.raises(ConfigError, match=rf"^{field}: nothing is called '{value}'"):
+            protocol(**{field: value})
+    with pytest.raises(ConfigError, match="^name: holds letters"):
+        protocol(name="../up")
 
 
 def test_the_ends_of_the_range_are_not_read():

@@ -1,7 +1,7 @@
 """What a published evaluation fixes: data, split, part of the image, range, alignment, average."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from string import Formatter
@@ -9,12 +9,21 @@ from typing import Any, Final, Literal, Self
 
 from depthmix.errors import ConfigError
 from depthmix.metrics.align import ALIGNMENTS
-from depthmix.metrics.crops import CROPS, crop_window
+from depthmix.metrics.crops import CROPS
 from depthmix.metrics.measure import METRICS
 
 __all__ = ["Protocol", "Split"]
 
 _LONGEST_LINE: Final = 1000
+_NAMES: Final[dict[str, Collection[str]]] = {
+    "cut": CROPS,
+    "crop": CROPS,
+    "crop_of": ("cut", "whole"),
+    "resize": ("depth", "inverse_depth"),
+    "average": ("image", "pixel"),
+    "alignments": ALIGNMENTS,
+    "metrics": METRICS,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +97,8 @@ class Protocol:
         cut: crop that is cut out of image and label before the network sees anything.
         crop: crop outside of which no label is read.
         crop_of: whether `crop` is taken of the "cut" or of the "whole" image.
-        cap: smallest and largest depth in metres: labels at or beyond them are not read, predictions are
-            clamped into them after alignment. None reads all.
+        cap: smallest and largest depth in the unit of the labels: labels at or beyond them are not read,
+            predictions are clamped into them after alignment. None reads all.
         resize: how a prediction is brought to the size of the label: bilinear in "depth" or "inverse_depth".
         flip: whether the mirrored image is predicted, too, and the mean of both taken, in the space of
             `resize`.
@@ -125,25 +134,13 @@ class Protocol:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9_-]+", self.name):
             raise ConfigError(f"holds letters, digits, _ and - only, got {self.name!r}", field="name")
-        for crop, where in ((self.cut, "cut"), (self.crop, "crop")):
-            if crop not in CROPS:
-                try:
-                    crop_window(crop, (0, 0))
-                except ConfigError as error:
-                    raise ConfigError(error.reason, field=where, hint=error.hint) from error
+        for where, known in _NAMES.items():
+            _check_names(where, getattr(self, where), known)
         if self.cap is not None and not (len(self.cap) == 2 and 0 < self.cap[0] < self.cap[1]):
             raise ConfigError(f"must be smallest and largest depth, got {self.cap}", field="cap")
         if not _is_size(self.size):
             reason = f"must be training, native or [rows, columns], got {self.size}"
             raise ConfigError(reason, field="size")
-        for where, known in (("alignments", ALIGNMENTS), ("metrics", METRICS)):
-            named = getattr(self, where)
-            if unknown := [one for one in named if one not in known]:
-                near = get_close_matches(unknown[0], known, 1)
-                guess = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-                raise ConfigError(f"nothing is called {unknown[0]!r}", field=where, hint=guess)
-            if not named or len(set(named)) < len(named):
-                raise ConfigError("must be one or more, each once", field=where)
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> Self:
@@ -153,6 +150,16 @@ class Protocol:
     def plain(self) -> dict[str, Any]:
         """Return all of it as plain values, for the record of a result."""
         return asdict(self)
+
+
+def _check_names(where: str, named: str | Sequence[str], known: Collection[str]) -> None:
+    every = [named] if isinstance(named, str) else list(named)
+    if unknown := [one for one in every if one not in known]:
+        near = get_close_matches(unknown[0], known, 1)
+        guess = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+        raise ConfigError(f"nothing is called {unknown[0]!r}", field=where, hint=guess)
+    if not every or len(set(every)) < len(every):
+        raise ConfigError("must be one or more, each once", field=where)
 
 
 def _is_size(size: str | list[int]) -> bool:

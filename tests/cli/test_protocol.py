@@ -376,7 +376,7 @@ def test_mistakes_in_a_protocol_are_found_where_they_stand(tmp_path):
 
     assert problem("name: [").startswith("1:8: not valid YAML: expected the node content, but found ")
     assert problem(crip="garg").endswith("crip: unknown option; did you mean 'crop'?")
-    assert problem(crop="grag").startswith("10:1: crop: no crop is called 'grag'; did you mean 'garg'?")
+    assert problem(crop="grag").startswith("10:1: crop: nothing is called 'grag'; did you mean 'garg'?")
     assert "cap: must be smallest and largest depth, got [10, 1]" in problem(cap=[10, 1])
     assert "size: must be training, native or [rows, columns], got big" in problem(size="big")
     assert "alignments: nothing is called 'affine'; did you mean" in problem(alignments=["affine"])
