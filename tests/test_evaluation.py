@@ -175,7 +175,7 @@ def test_names_are_checked_in_python_as_in_files():
     for field, value in (("crop_of", "all"), ("resize", "log"), ("average", "scene"), ("cut", "garge")):
         with pytest.raises(ConfigError, match=rf"^{field}: nothing is called '{value}'"):
             protocol(**{field: value})
-    with pytest.raises(ConfigError, match="^name: holds letters"):
+    with pytest.raises(ConfigError, match=r"^name: holds letters"):
         protocol(name="../up")
 
 
