@@ -12,7 +12,7 @@ __all__ = ["cloud_f1"]
 Cloud = Float[Tensor, "b 3 h w"]
 
 POINTS = 2500  # of each cloud at most: six million distances a row
-DISTANCES = 2**21  # worked out at a time: 16 MB
+DISTANCES = 2**18  # worked out at a time: 2 MB
 
 
 def cloud_f1(points: Cloud, target_points: Cloud, valid: Mask, threshold: Rows) -> Rows:
@@ -72,16 +72,25 @@ def _nearest(
     ours: Float[Tensor, "b m 3"], theirs: Float[Tensor, "b m 3"], there: Bool[Tensor, "b m"]
 ) -> tuple[Float[Tensor, "b m"], Float[Tensor, "b m"]]:
     """Return the squared distance of each of our points to the nearest of theirs, and of theirs to ours."""
-    b, m, _ = ours.shape
-    size = max(1, DISTANCES // (b * m))
-    # |a - b|² = |a|² + |b|² - 2 a b loses distances below 1e-8 of the depth: nothing beside a threshold.
     far = torch.where(there, 0, torch.inf)
-    ours_square, theirs_square = (x.square().sum(2) + far for x in (ours, theirs))
-    twice = -2 * theirs.transpose(1, 2)
-    found, other = [], torch.full_like(far, torch.inf)
-    for start in range(0, m, size):
-        piece = slice(start, start + size)
-        apart = torch.baddbmm(theirs_square[:, None], ours[:, piece], twice)
-        found.append(apart.amin(2))
-        other = torch.minimum(other, apart.add_(ours_square[:, piece, None]).amin(1))
-    return torch.cat(found, 1) + ours_square, other
+    squares = (x.square().sum(2) + far for x in (ours, theirs))
+    # Pieces of single images stay in the processor's cache: twenty times faster than large products.
+    pairs = [_nearest_of(*row) for row in zip(ours, theirs, *squares, strict=True)]
+    to_label, to_prediction = (torch.stack(found) for found in zip(*pairs, strict=True))
+    return to_label, to_prediction
+
+
+def _nearest_of(
+    ours: Float[Tensor, "m 3"],
+    theirs: Float[Tensor, "m 3"],
+    ours_square: Float[Tensor, " m"],
+    theirs_square: Float[Tensor, " m"],
+) -> tuple[Float[Tensor, " m"], Float[Tensor, " m"]]:
+    # |a - b|² = |a|² + |b|² - 2 a b loses distances below 1e-8 of the depth: nothing beside a threshold.
+    twice, size = -2 * theirs.T, max(1, DISTANCES // len(ours))
+    found, other = [], torch.full_like(theirs_square, torch.inf)
+    for piece, square in zip(torch.split(ours, size), torch.split(ours_square, size), strict=True):
+        apart = torch.addmm(theirs_square[None], piece, twice)
+        found.append(apart.amin(1) + square)
+        other = torch.minimum(other, apart.add_(square[:, None]).amin(0))
+    return torch.cat(found), other
