@@ -72,14 +72,14 @@ def show_points(
         valid: which points to draw.
         title: one line above the picture.
         unit: unit of the points.
-        points: at most so many points are drawn, at equal steps through the image.
+        points: at most so many are drawn, the same in every call.
     """
     from matplotlib.figure import Figure
 
     place, colour = cloud[valid], image[valid] / 255
-    # An odd step that shares no factor with common widths keeps the picks from lining up in columns.
-    step = max(1, -(-len(place) // points)) | 1
-    place, colour = place[::step], colour[::step]
+    if len(place) > points:  # picks at equal steps would line up in columns
+        drawn = np.random.default_rng(0).choice(len(place), points, replace=False)
+        place, colour = place[drawn], colour[drawn]
     right, forward, up = place[:, 0], place[:, 2], -place[:, 1]
     figure = Figure(figsize=(6.0, 4.2), dpi=DPI)
     axes: Any = figure.add_axes((0.0, 0.0, 1.0, 0.96), projection="3d")  # the stubs know flat axes only

@@ -12,6 +12,7 @@ from depthmix.plot import (
     sample_panels,
     sample_title,
     show_cloud,
+    show_points,
     show_sample,
     show_strip,
     strip_panels,
@@ -158,3 +159,13 @@ depthmix.plot.show_sample(corner())
 assert 'matplotlib.pyplot' not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+
+
+@pytest.mark.parametrize("width", [39 * 19, 640, 641])
+def test_the_drawn_points_are_spread_over_all_columns(width):
+    v, u = np.mgrid[:500, :width].astype(np.float32)
+    cloud = np.stack([u, v, np.ones_like(u)], -1)
+    figure = show_points(cloud, np.zeros((500, width, 3), np.uint8), np.ones((500, width), bool), "")
+    columns = figure.axes[0].collections[0]._offsets3d[0]
+    assert len(columns) <= 10_000
+    assert len(np.unique(columns)) > 0.9 * width
