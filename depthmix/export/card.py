@@ -9,6 +9,7 @@ import yaml
 from depthmix.errors import visible
 from depthmix.export.graph import METRIC, RELATIVE
 from depthmix.export.licences import by_strictness, hub_licence
+from depthmix.metrics import reported
 from depthmix.trained import Trained
 
 __all__ = ["escaped", "model_card"]
@@ -163,7 +164,8 @@ def _licences(trained: Trained) -> str:
     return f"{said} {after}\n\n{_table(['source', 'licence'], rows)}"
 
 
-def _figures(rows: Sequence[Mapping[str, Any]]) -> str:
+def _figures(found: Sequence[Mapping[str, Any]]) -> str:
+    rows = [reported(row) for row in found]  # no flatness without what it must be read with
     shown = [name for name in COLUMNS if any(isinstance(row.get(name), float) for row in rows)]
     head = ["set", "alignment", "images", *shown]
     cells = [

@@ -100,6 +100,13 @@ def test_figures_are_a_table_or_the_reason_why_there_are_none():
     assert "None: it rained" in model_card(small(), "net", without="it rained")
 
 
+def test_flatness_of_planes_stands_only_beside_what_it_must_be_read_with():
+    bare = {"set": "rooms", "alignment": "none", "count": 3, "abs_rel": 0.1, "planarity_rms": 0.01}
+    whole = bare | {"normal_angle": 20.0, "boundary_f1": 0.2}
+    figures = [section(model_card(small(), "net", rows=[row]), "Figures") for row in (bare, whole)]
+    assert ["planarity_rms" in text for text in figures] == [False, True]
+
+
 HOSTILE = "x|<script>alert(1)</script>\n---\nlicense: mit\n---\n# [a](javascript:b) ![c](d) `e` \x1b[2J ${f}"
 
 
