@@ -17,13 +17,16 @@ OAK_SHA256 := effd07da657295e834aa1b0c89cc962e953d66b506a75365ad32a1114f2389ec
 # What open3d's wheel expects from the system; the names are those of Debian and Ubuntu.
 LIBRARIES := libegl1 libgl1 libx11-6 libusb-1.0-0
 
-.PHONY: demo test test-all lint types layers format notebooks setup bench distil loss-costs metric-costs mixture-costs data-costs network-costs libraries strace clean
+.PHONY: demo test test-notebooks test-all lint types layers format notebooks setup bench distil loss-costs metric-costs mixture-costs data-costs network-costs libraries strace clean
 
 demo: $(READY) $(OAK)  ## raw data of four qualities -> one mixed training -> evaluation -> report.html
 	$(BIN)/depthmix demo $(DEMO) --preset $(DEMO_PRESET) --oak $(OAK)
 
 test: $(READY) $(OAK)  ## the default suite, below 10 minutes on two cores
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+test-notebooks: $(READY)  ## every notebook from start to end
+	$(BIN)/python -m pytest -q -m notebook tests/test_notebooks.py
 
 test-all: $(READY) $(OAK)  ## the default suite and the slow tests
 	$(BIN)/python -m pytest -q -m "slow or not slow"

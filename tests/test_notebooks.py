@@ -30,6 +30,7 @@ def test_there_are_notebooks():
     assert NOTEBOOKS
 
 
+@pytest.mark.notebook
 @pytest.mark.filterwarnings("default")  # those of the Jupyter packages are not ours
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_the_notebook_runs_and_shows_as_much_as_the_kept_one(notebook, refresh, tmp_path):
