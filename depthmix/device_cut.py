@@ -43,7 +43,7 @@ def window(
     spans = []
     for length, extent, place in ((size[0], tall, down), (size[1], wide, across)):
         side = (length * (SIDES[0] + (SIDES[1] - SIDES[0]) * extent)).round()
-        first = (place * (length - side + 1)).floor()
+        first = torch.minimum((place * (length - side + 1)).floor(), length - side)
         at = torch.arange(length, device=extent.device)
         spans.append((at >= first[:, None]) & (at < (first + side)[:, None]))
     return (spans[0][:, :, None] & spans[1][:, None, :])[:, None]
