@@ -14,7 +14,6 @@ Usage:
 import argparse
 import json
 import statistics
-from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -26,6 +25,7 @@ from torch import nn
 
 from depthmix.augment import AugmentOptions, resize
 from depthmix.batch import collate
+from depthmix.bench.corpus import ChangedSource
 from depthmix.cli.prepare import prepare_with_bar
 from depthmix.cli.progress import bar
 from depthmix.configured import recipe, term_from
@@ -37,7 +37,6 @@ from depthmix.sample import Sample
 from depthmix.scenes import Preset, make_demo_data
 from depthmix.scenes.plan import TRAINING
 from depthmix.scenes.sets import demo_sources
-from depthmix.sources.base import Source
 from depthmix.store import ShardSet
 from depthmix.task import DepthTask
 from depthmix.trained import Trained
@@ -85,24 +84,12 @@ def _make(folder: Path, images: int) -> None:
                 prepare_with_bar(one, folder / form / source.name, size=STORED, workers=0, overwrite=True)
 
 
-class Marked(Source):
+class Marked(ChangedSource):
     """Give the pictures of a source a look of their own.
 
     Args:
         source: whose pictures are changed.
     """
-
-    def __init__(self, source: Source) -> None:
-        super().__init__(source.root, name=source.name)
-        self.source, self.card = source, source.card
-
-    def keys(self) -> Sequence[str]:
-        """List the keys of the source."""
-        return self.source.keys()
-
-    def files(self, key: str) -> Sequence[Path]:
-        """List the files of the source."""
-        return self.source.files(key)
 
     def read(self, key: str) -> Sample:
         """Read a sample and change its picture."""

@@ -13,7 +13,6 @@ Usage:
 
 import argparse
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 
@@ -22,9 +21,10 @@ import yaml
 from small_runs import train
 
 from depthmix.augment import AugmentOptions
-from depthmix.cli.check import recipe, term_from
+from depthmix.bench.corpus import ChangedSource
 from depthmix.cli.prepare import prepare_with_bar
 from depthmix.cli.progress import bar
+from depthmix.configured import recipe, term_from
 from depthmix.data import MixData, SourceSpec
 from depthmix.doubt import Disagreement
 from depthmix.models import LightDepthNet
@@ -32,7 +32,6 @@ from depthmix.sample import Sample
 from depthmix.scenes import Preset, make_demo_data
 from depthmix.scenes.plan import TRAINING
 from depthmix.scenes.sets import demo_sources
-from depthmix.sources.base import Source
 from depthmix.task import DepthTask
 from depthmix.worst import WORST
 
@@ -41,24 +40,12 @@ SIZE, STORED, FOCAL, EVERY = (48, 64), (60, 80), 60.0, 10
 WITH_DEPTH = ("web", "kitti", "middlebury")
 
 
-class Swapped(Source):
+class Swapped(ChangedSource):
     """Give one picture in ten of a source the label of the one behind it.
 
     Args:
         source: whose labels are swapped.
     """
-
-    def __init__(self, source: Source) -> None:
-        super().__init__(source.root, name=source.name)
-        self.source, self.card = source, source.card
-
-    def keys(self) -> Sequence[str]:
-        """List the keys of the source."""
-        return self.source.keys()
-
-    def files(self, key: str) -> Sequence[Path]:
-        """List the files of the source."""
-        return self.source.files(key)
 
     def read(self, key: str) -> Sample:
         """Read a sample, with the label that it is to have."""

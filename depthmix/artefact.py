@@ -22,6 +22,7 @@ __all__ = [
     "SCHEMA",
     "WEIGHTS",
     "check_schema",
+    "checkpoint_at",
     "read_artefact",
     "read_checkpoint",
 ]
@@ -61,6 +62,12 @@ def check_schema(facts: Mapping[str, Any], path: Path) -> None:
         hint = f"export it with {writer}, which wrote it, as ONNX, or train again"
     reason = f"written in schema {str(stated)[:40]!r}, this version reads schema {own}"
     raise ConfigError(reason, file=path, field="schema", hint=hint)
+
+
+def checkpoint_at(path: Path) -> Path:
+    """Return the last checkpoint of a run folder; what is no such folder is the checkpoint itself."""
+    last = path / "last.ckpt"
+    return last if last.is_file() else path
 
 
 def read_artefact(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

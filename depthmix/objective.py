@@ -224,9 +224,8 @@ class Objective(nn.Module):
         """Return score and weight of each row by what earlier steps gave, and learn from this one."""
         if self.doubt is None:
             return None, None
-        judged = self.doubt(per_row, counted, batch.source)
+        scores, trust = self.doubt(per_row, counted, batch.source)
         self.doubt.learn(per_row, carried, batch.source, lambda sums: over_ranks(sums)[0])
-        scores, trust = judged
         return scores, trust
 
     def _differentiate(

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from depthmix import __version__
@@ -15,6 +14,7 @@ from depthmix.audit.measures import BINS
 from depthmix.audit.run import WORDS, Audit, spread_out
 from depthmix.errors import DepthmixError
 from depthmix.plot.figures import format_number
+from depthmix.report.pages import page_environment
 from depthmix.report.strips import Picture, Strip, encode_strips, strip_of
 from depthmix.sources.base import Source
 from depthmix.store.record import commit, storage_errors
@@ -44,20 +44,17 @@ def write_page(out: Path, audits: Sequence[tuple[Source, Audit]]) -> Path:
     Raises:
         StorageError: the page cannot be written.
     """
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader("depthmix.audit", "."), PackageLoader("depthmix.report", ".")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     sources = [_shown(source, audit) for source, audit in audits]
-    text = environment.get_template("page.html.jinja").render(
-        title=", ".join(audit.name for _, audit in audits),
-        version=__version__,
-        made=datetime.now().astimezone(),
-        problems=sum(finding.level == "problem" for _, audit in audits for finding in audit.findings),
-        sources=sources,
+    text = (
+        page_environment("depthmix.audit")
+        .get_template("page.html.jinja")
+        .render(
+            title=", ".join(audit.name for _, audit in audits),
+            version=__version__,
+            made=datetime.now().astimezone(),
+            problems=sum(finding.level == "problem" for _, audit in audits for finding in audit.findings),
+            sources=sources,
+        )
     )
     with storage_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ from depthmix.scenes.sets import demo_sources, exact_sources
 from depthmix.sources.base import Source, SourceCard
 from depthmix.store import ShardSet
 
-__all__ = ["BLOCKS", "METRIC", "METRIC_VAL", "Corpus", "TakenAsMetric", "make_corpus"]
+__all__ = ["BLOCKS", "METRIC", "METRIC_VAL", "ChangedSource", "Corpus", "TakenAsMetric", "make_corpus"]
 
 SEED: Final = 7  # another seed is another benchmark
 REAL: Final = "motorcycle"
@@ -90,7 +90,28 @@ def _prepare(source: Source, prepared: Path, settings: Settings, bar: Bar) -> No
         )
 
 
-class TakenAsMetric(Source):
+class ChangedSource(Source):
+    """Base of sources that change the samples of another one, and nothing else about it.
+
+    Args:
+        source: whose samples are changed in `read`.
+        name: by default that of the other.
+    """
+
+    def __init__(self, source: Source, name: str | None = None) -> None:
+        super().__init__(source.root, name=name or source.name)
+        self.source, self.card = source, source.card
+
+    def keys(self) -> Sequence[str]:
+        """List the keys of the other source."""
+        return self.source.keys()
+
+    def files(self, key: str) -> Sequence[Path]:
+        """List the files of the other source."""
+        return self.source.files(key)
+
+
+class TakenAsMetric(ChangedSource):
     """Read web stereo as if it were metric depth: what a careless mix does.
 
     Args:
@@ -99,19 +120,11 @@ class TakenAsMetric(Source):
     """
 
     def __init__(self, source: Source, factor: float) -> None:
-        super().__init__(source.root, name="web_as_metric")
-        self.source, self.factor = source, factor
+        super().__init__(source, name="web_as_metric")
+        self.factor = factor
         self.card = replace(
             source.card, kind=LabelKind.METRIC_DEPTH, quality=Quality.HIGH, unit="m (not true)"
         )
-
-    def keys(self) -> Sequence[str]:
-        """List the keys of the relative source."""
-        return self.source.keys()
-
-    def files(self, key: str) -> Sequence[Path]:
-        """List the files of the relative source."""
-        return self.source.files(key)
 
     def read(self, key: str) -> Sample:
         """Invert the label and invent a camera of 63 degrees, the middle of the rendered ones."""

@@ -6,8 +6,6 @@ from pathlib import Path
 from statistics import mean
 from typing import Any, Final
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-
 from depthmix import __version__
 from depthmix.bench.benchmark import COUNTED, Benchmark
 from depthmix.bench.compare import against
@@ -19,6 +17,7 @@ from depthmix.bench.recipes import BASE
 from depthmix.bench.results import MEAN, SHOWN, Results, cell
 from depthmix.report.charts import Chart, line_chart
 from depthmix.report.collect import Curve
+from depthmix.report.pages import page_environment
 from depthmix.report.strips import encode_strips
 from depthmix.store.record import commit
 
@@ -38,29 +37,28 @@ def write_page(out: Path, bench: Benchmark, runs: Sequence[Run]) -> Path:
     Raises:
         StorageError: the page cannot be written.
     """
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader("depthmix.bench", "."), PackageLoader("depthmix.report", ".")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     results = bench.results
     strips = list(_gallery(runs, results))
-    text = environment.get_template("bench.html.jinja").render(
-        title=f"recipes on {bench.facts['settings']['preset']}, block {bench.facts['block']}",
-        version=__version__,
-        made=datetime.now().astimezone(),
-        facts=bench.facts,
-        looks=looks_text(bench.facts["looks"], results.recipes),
-        heads=SHOWN,
-        blocks=[_block(bench, name, alignment) for name in (MEAN, *results.sets) for alignment in ALIGNMENTS],
-        counted=[f"{metric}, {alignment}" for metric, alignment in COUNTED],
-        wins=bench.wins(),
-        base=BASE,
-        versus=_versus(bench),
-        charts=list(_charts(results)),
-        gallery=list(zip(strips, encode_strips(strips), strict=True)),
+    text = (
+        page_environment("depthmix.bench")
+        .get_template("bench.html.jinja")
+        .render(
+            title=f"recipes on {bench.facts['settings']['preset']}, block {bench.facts['block']}",
+            version=__version__,
+            made=datetime.now().astimezone(),
+            facts=bench.facts,
+            looks=looks_text(bench.facts["looks"], results.recipes),
+            heads=SHOWN,
+            blocks=[
+                _block(bench, name, alignment) for name in (MEAN, *results.sets) for alignment in ALIGNMENTS
+            ],
+            counted=[f"{metric}, {alignment}" for metric, alignment in COUNTED],
+            wins=bench.wins(),
+            base=BASE,
+            versus=_versus(bench),
+            charts=list(_charts(results)),
+            gallery=list(zip(strips, encode_strips(strips), strict=True)),
+        )
     )
     commit(out, text.encode("utf-8", "replace"))
     return out

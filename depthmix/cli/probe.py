@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print a table of the probes."""
+    from depthmix.artefact import checkpoint_at
     from depthmix.predict import on_device
     from depthmix.probe import probe_sources, source_images
     from depthmix.store.remote import below
@@ -43,8 +44,7 @@ def run(options: argparse.Namespace) -> int:
     for name, least in {"images": 2, "folds": 2, "seed": 0}.items():
         if getattr(options, name) < least:
             raise ConfigError(f"must be at least {least}, got {getattr(options, name)}", field=f"--{name}")
-    path: Path = options.ckpt / "last.ckpt" if (options.ckpt / "last.ckpt").is_file() else options.ckpt
-    trained = on_device(load_trained(path, trust=options.trust), options.device)
+    trained = on_device(load_trained(checkpoint_at(options.ckpt), trust=options.trust), options.device)
     names: list[str] = options.sources or list(trained.sources)
     if len(set(names)) < 2:
         found = ", ".join(names) or "none"

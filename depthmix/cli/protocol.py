@@ -204,13 +204,13 @@ def _spread(keys: Sequence[str], limit: int) -> list[str]:
 def _evaluated(
     options: argparse.Namespace, protocol: "Protocol", source: "Source", keys: Sequence[str]
 ) -> "tuple[Outcome, Path]":
+    from depthmix.artefact import checkpoint_at
     from depthmix.cli.progress import bar
     from depthmix.evaluation import evaluate
     from depthmix.predict import on_device
     from depthmix.trained import load_trained
 
-    last = options.ckpt / "last.ckpt"
-    file = last if last.is_file() else options.ckpt
+    file = checkpoint_at(options.ckpt)
     trained = on_device(load_trained(file, trust=options.trust), options.device)
     with bar(f"test {protocol.name}") as update:
         return evaluate(trained, source, keys, protocol, on_bad=options.on_bad, progress=update), file

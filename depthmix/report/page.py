@@ -4,11 +4,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from depthmix import __version__
 from depthmix.report.charts import run_charts
 from depthmix.report.collect import RunFacts, SetFacts, collect
+from depthmix.report.pages import page_environment
 from depthmix.report.strips import Picture, Strip, encode_strips, make_strips
 from depthmix.report.tables import mix_row, results_table, skipped_rows, versions
 from depthmix.store.record import commit, storage_errors
@@ -51,33 +50,30 @@ def build_report(
 
 def render(facts: RunFacts) -> str:
     """Return the page as text; every name and message is escaped."""
-    environment = Environment(
-        loader=PackageLoader("depthmix.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     rows = [(one, mix_row(one)) for one in facts.sets]
     training = _pictured(facts, facts.training)
     evaluation = _pictured(facts, facts.evaluation)
     _encode([*training, *evaluation])
     skipped, more = skipped_rows(facts)
-    return environment.get_template(TEMPLATE).render(
-        title="/".join(facts.folder.resolve().parts[-2:]),
-        facts=facts,
-        version=__version__,
-        made=datetime.now().astimezone(),
-        mix=[row for one, row in rows if row and one.role == "training"],
-        cards=[row for _, row in rows if row],
-        training=training,
-        evaluation=evaluation,
-        charts=run_charts(facts.curves),
-        results=results_table(facts.results["rows"]) if facts.results else None,
-        skipped=skipped,
-        more_skipped=more,
-        versions=versions(),
-        problems=facts.problems,  # last: making the pictures may have added some
+    return (
+        page_environment("depthmix.report")
+        .get_template(TEMPLATE)
+        .render(
+            title="/".join(facts.folder.resolve().parts[-2:]),
+            facts=facts,
+            version=__version__,
+            made=datetime.now().astimezone(),
+            mix=[row for one, row in rows if row and one.role == "training"],
+            cards=[row for _, row in rows if row],
+            training=training,
+            evaluation=evaluation,
+            charts=run_charts(facts.curves),
+            results=results_table(facts.results["rows"]) if facts.results else None,
+            skipped=skipped,
+            more_skipped=more,
+            versions=versions(),
+            problems=facts.problems,  # last: making the pictures may have added some
+        )
     )
 
 
