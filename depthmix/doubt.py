@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from depthmix.errors import ConfigError
+from depthmix.running import running_share
 
 __all__ = ["Disagreement", "RunningDoubt"]
 
@@ -123,7 +124,7 @@ class RunningDoubt(nn.Module):
         # As a product of matrices: added up one by one, the sums would depend on the order on a GPU.
         member = (source[:, None] == torch.arange(self.seen.shape[1], device=source.device)).double()
         count, total, size = over_ranks(torch.stack([used.double(), away, away.abs()]) @ member)
-        share = torch.maximum(1 - self.options.memory**count, count / (self.seen + count).clamp_min(1))
+        share = running_share(count, self.seen, self.options.memory)
         mean = count.clamp_min(1)
         self.spread += torch.where(self.seen > 0, share * (size / mean - self.spread), 0)
         self.centre += share * total / mean

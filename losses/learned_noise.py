@@ -12,6 +12,7 @@ from depthmix.losses.base import LearningLoss, check_maps
 from depthmix.losses.log_error import MetricLoss, log_error
 from depthmix.masked import at_least_float32, masked_mean
 from depthmix.prediction import Prediction
+from depthmix.running import running_share
 
 __all__ = ["LearnedNoiseLoss", "depth_bin", "scaled_l1"]
 
@@ -138,7 +139,7 @@ class LearnedNoiseLoss(MetricLoss, LearningLoss):
     def learn(self, sums: Tensor) -> None:
         """Take what `observe` gave, added over all ranks, into the estimates."""
         count, total = sums.unbind()
-        share = torch.maximum(1 - self.memory**count, count / (self.seen + count).clamp_min(1))
+        share = running_share(count, self.seen, self.memory)
         self.scales += torch.where(count > 0, share * (total / count.clamp_min(1) - self.scales), 0)
         self.seen += count
 

@@ -36,7 +36,9 @@ def run(arguments: Sequence[str]) -> int:
     source, changed = _source(protocol, options.raw, options.option)
     keys, missing = chosen(protocol, source, options.split_file)
     if options.limit is not None:
-        keys = _spread(keys, options.limit)
+        from depthmix.audit.run import spread_out
+
+        keys = spread_out(keys, options.limit)
     outcome, seen = _evaluated(options, protocol, source, keys)
     facts = {
         "protocol": protocol.plain(),
@@ -193,12 +195,6 @@ def _plain_key(key: str) -> str:
     """Drop zeros before the number of a frame: exports of one data set differ in them."""
     folder, slash, number = key.rpartition("/")
     return folder + slash + (number.lstrip("0") or "0") if number.isdecimal() else key
-
-
-def _spread(keys: Sequence[str], limit: int) -> list[str]:
-    if limit >= len(keys):
-        return list(keys)
-    return [keys[number * len(keys) // limit] for number in range(limit)]
 
 
 def _evaluated(
