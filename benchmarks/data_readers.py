@@ -157,21 +157,39 @@ class Depthmix:
         loader = SampleLoader(Windows(self.shards, 0), workers=2, rows=BATCH, sampler=order, batch_size=BATCH)
         return iter(loader)
 
-    def floor(self, numbers: list[int]) -> float:
-        """Return the milliseconds a sample that the codecs alone take, bytes in memory, nothing checked."""
+    def floors(self, numbers: list[int]) -> dict[str, float]:
+        """Return the milliseconds a sample that its codecs alone take, and reading it, turn by turn.
+
+        Sample by sample one of them comes first, then the other: whoever came second throughout would find
+        bytes and memory warm. Codecs get bytes in memory and check nothing; `floor` decodes whole samples,
+        `floor_window` looks the depth up inside the window only, as reading does.
+        """
+        totals = {"floor": 0.0, "floor_window": 0.0, "beside": 0.0}
+        ways = {
+            "floor": lambda number: self._codecs(number, np.s_[:, :]),
+            "floor_window": lambda number: self._codecs(number, window(number)),
+            "beside": lambda number: timed(lambda: self.read(number)),
+        }
+        for turn, number in enumerate(numbers):
+            names = list(ways)
+            for name in names[turn % 3 :] + names[: turn % 3]:
+                totals[name] += ways[name](number)
+        return {name: 1e3 * total / len(numbers) for name, total in totals.items()}
+
+    def _codecs(self, number: int, box: tuple[slice, slice]) -> float:
         from depthmix.store import codec
 
-        kind, options, total = self.shards._kind, self.shards.options, 0.0
-        for number in numbers:
-            place, row = self.shards._locate(number)
-            blobs = self.shards._blobs(place, self.shards._shard(place), row)
-            began = time.thread_time()
+        kind, options = self.shards._kind, self.shards.options
+        place, row = self.shards._locate(number)
+        blobs = self.shards._blobs(place, self.shards._shard(place), row)
+
+        def decode_all() -> None:
             codec.decode_image(blobs["image"], SIZE, options)
-            codec._decode_label(blobs["target"], SIZE, kind, options)[:, :]
+            codec._decode_label(blobs["target"], SIZE, kind, options)[box]
             codec.decode_mask(blobs["valid"], SIZE)
             codec.decode_planes(blobs["planes"], SIZE)
-            total += time.thread_time() - began
-        return 1e3 * total / len(numbers)
+
+        return timed(decode_all)
 
 
 class LitData:
@@ -437,19 +455,23 @@ def cpu() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in both)
 
 
+def timed(work: Callable[[], object]) -> float:
+    """Return the CPU seconds of this thread that some work takes."""
+    began = time.thread_time()
+    work()
+    return time.thread_time() - began
+
+
 def answer(reader: Any, command: dict[str, Any]) -> dict[str, Any]:
     """Do what the driver asks."""
     what, numbers = command["what"], command.get("numbers", [])
     if what == "check":
         kept = {name: value.tolist() for name, value in thin(reader.read(numbers[0])).items()}
         return {"row": kept, "bytes": reader.bytes}
-    if what == "floor":
-        return {"ms": reader.floor(numbers)}
+    if what == "floors":
+        return reader.floors(numbers)
     if what == "read":
-        began = time.thread_time()
-        for number in numbers:
-            reader.read(number)
-        return {"ms": 1e3 * (time.thread_time() - began) / len(numbers)}
+        return {"ms": 1e3 * timed(lambda: [reader.read(number) for number in numbers]) / len(numbers)}
     began, seen = cpu(), 0
     for batch in reader.batches():
         seen += len(batch["image"] if isinstance(batch, dict) else batch.image)
