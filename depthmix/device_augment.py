@@ -11,6 +11,7 @@ from torch import Tensor
 from depthmix.batch import Batch
 from depthmix.device_change import Turn, add_noise, blur, grey_level, recolour, turned
 from depthmix.device_cut import cut, window
+from depthmix.device_jpeg import compressed
 from depthmix.errors import ConfigError
 
 __all__ = ["OFF", "DeviceAugment", "DeviceAugmentOptions"]
@@ -30,6 +31,7 @@ class DeviceAugmentOptions:
         gamma: colours are raised to a power between 1 / (1 + this) and 1 + this.
         blur: standard deviation of a Gaussian blur, up to so many pixels.
         noise: standard deviation of noise, up to this (of 1).
+        jpeg: JPEG compression, with a quality between 100 and 100 less so many per cent; 0.7 goes down to 30.
         scale: largest magnification of a window of the image; labels and camera follow.
         rotation: the camera rolls by up to so many degrees, either way; labels and camera follow.
         cutmix: probability that a window of the image, or all but a window, shows the next image of the same
@@ -47,6 +49,7 @@ class DeviceAugmentOptions:
     gamma: float = 0.0
     blur: float = 0.0
     noise: float = 0.0
+    jpeg: float = 0.0
     scale: float = 1.0
     rotation: float = 0.0
     cutmix: float = 0.0
@@ -81,11 +84,13 @@ class DeviceAugment:
         self._turns = most["scale"] > 1 or most["rotation"] > 0
         self._colours = any(most[name] for name in ("brightness", "contrast", "saturation", "hue", "gamma"))
         self._radius, self._noisy = math.ceil(2 * most["blur"]), most["noise"] > 0
+        self._pressed = most["jpeg"] > 0
         self._cuts = most["cutmix"] > 0
 
     def __call__(self, batch: Batch) -> Batch:
         """Return the varied batch, with float images."""
-        if not (self._turns or self._colours or self._radius or self._noisy or self._cuts):
+        pictures = self._colours or self._radius or self._noisy or self._pressed
+        if not (pictures or self._turns or self._cuts):
             return batch
         device = batch.image.device
         if self._table.device != device:
@@ -138,6 +143,8 @@ class DeviceAugment:
             counter = torch.arange(image[0].numel(), device=image.device).view(image.shape[1:])
             bits = mix(mix(draws + 11)[:, None, None, None] + counter)
             image = add_noise(image, bits, strength["noise"] * uniform(draws, 10))
+        if self._pressed:  # last of what cameras and files do
+            image = compressed(image, 100 - 100 * strength["jpeg"] * uniform(draws, 18))
         return image
 
 

@@ -21,7 +21,7 @@ from tests.toy import random_batch
 
 KINDS = [LabelKind.METRIC_DEPTH, LabelKind.AFFINE_DISPARITY, LabelKind.SCALED_DEPTH, LabelKind.NONE]
 GEOMETRY = DeviceAugmentOptions(scale=1.6, rotation=15.0)
-ALL = DeviceAugmentOptions(0.3, 0.3, 0.3, 0.1, 0.3, 1.0, 0.05, 1.6, 15.0)
+ALL = DeviceAugmentOptions(0.3, 0.3, 0.3, 0.1, 0.3, 1.0, 0.05, 0.7, 1.6, 15.0)
 SIZE = (32, 48)
 
 
