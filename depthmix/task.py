@@ -176,11 +176,16 @@ class DepthTask(LightningModule):
         """Predict log canonical depth and the heads.
 
         Raises:
-            ConfigError: the network gives a map of another shape.
+            ConfigError: the network refuses the image, or gives a map of another shape.
         """
         if self._compiles and self.training and self._fast is None:
             self._fast = compiled(self.net)
-        maps: Tensor = self._fast(image) if self._fast and self.training else self.net(image)
+        try:
+            maps: Tensor = self._fast(image) if self._fast and self.training else self.net(image)
+        except ValueError as error:  # as networks refuse images that are too small for them
+            reason = f"refuses a batch of {tuple(image.shape)}: {error}"
+            hint = "prepare sets at a size that it takes, or choose another network"
+            raise ConfigError(reason, field="model.net", hint=hint) from error
         expected = (image.shape[0], 1 + len(self.heads), *image.shape[-2:])
         if maps.shape != expected:
             reason = f"must give a map of shape {expected}, got {tuple(maps.shape)}"

@@ -205,6 +205,13 @@ def test_a_network_of_another_shape_is_named(tmp_path: Path):
         fit(tmp_path, nn.Sequential(nn.Conv2d(3, 1, 3), nn.Tanh()))
 
 
+def test_images_that_the_network_does_not_take_are_named():
+    with pytest.raises(
+        ConfigError, match=r"model.net: refuses a batch of \(1, 3, 16, 20\): .* at least 32 x 32"
+    ):
+        task()(torch.zeros(1, 3, 16, 20))
+
+
 def test_terms_that_the_sources_cannot_bear_stop_before_training(tmp_path: Path):
     module = task()
     module.terms["wrong"] = Term(SilogLoss(), sources=["web"])
