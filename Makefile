@@ -6,7 +6,6 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 READY := $(VENV)/.ready
 DEMO ?= depthmix-demo
 DEMO_PRESET ?= demo
-NET ?= light
 # One thread per process: two OpenMP threads on a busy machine cost several times the CPU time.
 export OMP_NUM_THREADS ?= 1
 
@@ -48,8 +47,8 @@ format: $(READY)
 notebooks: $(READY)  ## execute the notebooks again and keep their outputs
 	$(BIN)/python notebooks/refresh.py
 
-bench: $(READY)  ## every recipe, three seeds, 3 200 steps each; hours on two cores (NET=lite: pretrained), resumable
-	$(BIN)/depthmix bench recipes --net $(NET)
+bench: $(READY)  ## every recipe, three seeds, 800 steps of a pretrained encoder; two hours on two cores, resumable
+	$(BIN)/depthmix bench recipes
 
 distil: $(READY)  ## a small student with and without a teacher's labels, three seeds; about thirty CPU minutes
 	$(BIN)/python benchmarks/distil.py

@@ -18,7 +18,7 @@ NETS: Final[dict[str, Callable[..., nn.Module]]] = {
     "lite_scratch": partial(LiteDepthNet, pretrained=None, frozen=False),
 }
 SIZES: Final = {"48x64": (48, 64), "96x128": (96, 128)}
-STEPS: Final = {"smoke": 60, "small": 800, "core": 3200}
+STEPS: Final = {"smoke": 60, "small": 800, "core": 800}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Settings:
     preset: str = "core"
     size: str = "48x64"
     net: str = "light"
-    steps: int = 3200
+    steps: int = 800
     batch: int = 12
     looks: int = 5
 

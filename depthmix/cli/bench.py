@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="each recipe against each, or one under other mixing ratios")  # fmt: skip
     parser.add_argument("--preset", default="core", help="how many images: core, small, or smoke for a test")
     parser.add_argument("--size", default="48x64", help="size of the images: 48x64 or 96x128")
-    parser.add_argument("--net", default="light", help="light, lite (pretrained, frozen) or lite_scratch")
+    parser.add_argument("--net", default="lite", help="lite (pretrained, frozen), light or lite_scratch")
     parser.add_argument("--recipes", nargs="+", metavar="NAME",
                         help="shipped recipes, YAML files, only_SOURCE, without_SOURCE, constant, ramp "
                              "(default: all but without_SOURCE; of mix: quality_aware)")  # fmt: skip

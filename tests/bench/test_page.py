@@ -16,7 +16,7 @@ from tests.bench.conftest import TINY
 from tests.bench.test_results import TWO
 
 # A smoke test of the whole way: 60 steps say that it runs, and nothing about recipes.
-SMOKE = ["--preset", "smoke", "--steps", "60", "--seeds", "0", "--recipes", "quality_aware", "midas", "ramp"]
+SMOKE = "--preset smoke --net light --steps 60 --seeds 0 --recipes quality_aware midas ramp".split()
 
 
 @pytest.fixture(scope="module")
