@@ -16,7 +16,8 @@ from tests.bench.conftest import TINY
 from tests.bench.test_results import TWO
 
 # A smoke test of the whole way: 60 steps say that it runs, and nothing about recipes.
-SMOKE = "--preset smoke --net light --steps 60 --seeds 0 --recipes quality_aware midas ramp".split()
+SMOKE = ["--preset", "smoke", "--net", "light", "--steps", "60", "--seeds", "0"]
+RECIPES = ["--recipes", "quality_aware", "midas", "ramp"]
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def shown(corpus: Corpus, bench_folder: Path) -> tuple[str, Path]:
     with pytest.MonkeyPatch.context() as patch:
         lines: list[str] = []
         patch.setattr("depthmix.cli.bench._say", lines.append)
-        assert main(["bench", "recipes", *SMOKE, "--folder", str(bench_folder)]) == 0
+        assert main(["bench", "recipes", *SMOKE, *RECIPES, "--folder", str(bench_folder)]) == 0
     return "\n".join(lines), bench_folder / "recipes-smoke-48x64-light-test"
 
 
