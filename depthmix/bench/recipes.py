@@ -52,12 +52,21 @@ class Recipe:
 def find_recipe(name: str, corpus: Corpus) -> Recipe:
     """Return the recipe of a name: a shipped one, a YAML file, only_SOURCE, without_SOURCE or a baseline.
 
+    Options of the section `model` may follow, as in "midas,balance=gradient,learning_rate=0.001".
+
     Convention: sources that the corpus lacks are left out (`oak`, which needs a wheel of its own); a source
     alone keeps every term of `quality_aware` that its label bears, and a source less leaves the others alone.
 
     Raises:
         ConfigError: there is no such recipe or source, or nothing is left of it.
     """
+    name, *changes = name.split(",")
+    if changes:
+        plain = find_recipe(name, corpus)
+        values = deepcopy(dict(plain.values))
+        for change in changes:
+            _set(values, name, change)
+        return Recipe(",".join([plain.name, *changes]), values)
     if name in BASELINES:
         return Recipe(name, {})
     kind, _, source = name.partition("_")
@@ -76,6 +85,17 @@ def find_recipe(name: str, corpus: Corpus) -> Recipe:
         values, [one for one, spec in sources.items() if ((spec or {}).get("path") or one) in known]
     )
     return Recipe(Path(name).stem, values)
+
+
+def _set(values: dict[str, Any], name: str, change: str) -> None:
+    """Change one plain option of the section `model`."""
+    option, _, text = change.partition("=")
+    model = values.get("model", {})
+    plain = sorted(key for key, value in model.items() if not isinstance(value, dict | list))
+    if option not in plain or not text:
+        reason = f"{change!r} must be OPTION=VALUE with one of {', '.join(plain) or 'no option'}"
+        raise ConfigError(reason, field=f"--recipes {name}")
+    model[option] = parse_yaml(text)[1]
 
 
 def _read(name: str) -> dict[str, Any]:

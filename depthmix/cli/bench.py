@@ -24,8 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", default="48x64", help="size of the images: 48x64 or 96x128")
     parser.add_argument("--net", default="lite", help="lite (pretrained, frozen), light or lite_scratch")
     parser.add_argument("--recipes", nargs="+", metavar="NAME",
-                        help="shipped recipes, YAML files, only_SOURCE, without_SOURCE, constant, ramp "
-                             "(default: all but without_SOURCE; of mix: quality_aware)")  # fmt: skip
+                        help="shipped recipes, YAML files, only_SOURCE, without_SOURCE, constant, ramp; "
+                             "options may follow: midas,balance=gradient (default: all but "
+                             "without_SOURCE, as tuned; of mix: quality_aware)")  # fmt: skip
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, help="optimiser steps of each run (default: by preset)")
     parser.add_argument("--batch", type=int, default=12, help="images per step")
@@ -38,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Do what is missing, print the table, and write it as JSON and as a page; 1 if a run failed."""
     from depthmix.bench.corpus import BLOCKS, make_corpus
+    from depthmix.bench.looks import kept, read_looks
     from depthmix.bench.queue import do_runs, plan_runs
     from depthmix.bench.recipes import BASE, CORE, find_recipe
     from depthmix.bench.results import Results
@@ -47,7 +49,8 @@ def run(options: argparse.Namespace) -> int:
     settings = _settings(options)
     corpus = make_corpus(options.folder, settings, options.jobs, bar)
     _say(f"corpus {settings.preset}: {corpus.images} images, sha256 {corpus.sha256}")
-    recipes = [find_recipe(name, corpus) for name in options.recipes or ([BASE] if mixing else CORE)]
+    core = [BASE] if mixing else [kept(name, read_looks()) for name in CORE]
+    recipes = [find_recipe(name, corpus) for name in options.recipes or core]
     if twice := [one.name for one in recipes if [other.name for other in recipes].count(one.name) > 1]:
         raise ConfigError(f"two are called {twice[0]!r}", field="--recipes", hint="name the files apart")
     if mixing:

@@ -33,7 +33,7 @@ def test_the_smoke_run_says_that_it_is_one_and_which_corpus_it_saw(shown: tuple[
     text, _ = shown
     assert f"corpus smoke: 26 images, sha256 {corpus.sha256}" in text
     assert "this was a smoke test: nothing can be read from its figures" in text
-    assert "tuning looks: 0 for each recipe" in text
+    assert "tuning looks: 3 for each recipe" in text
 
 
 def test_the_table_has_every_recipe_in_every_family_and_alignment(shown: tuple[str, Path]):
@@ -97,6 +97,7 @@ def test_every_trained_rival_has_its_looks_written_down():
 def test_unequal_looks_are_said():
     looks = {"midas": [{}], "naive": []}
     assert looks_text(looks, ["midas"]) == "tuning looks: 1 for each recipe"
+    assert looks_text(looks, ["midas,balance=none"]) == "tuning looks: 1 for each recipe"
     assert looks_text(looks, ["midas", "naive", "ramp"]) == "tuning looks are NOT equal: midas 1, naive 0"
 
 

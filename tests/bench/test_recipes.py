@@ -11,6 +11,7 @@ import yaml
 from lightning.pytorch import seed_everything
 
 from depthmix.bench.corpus import Corpus
+from depthmix.bench.looks import kept, read_looks
 from depthmix.bench.recipes import ALL, BASELINES, CORE, find_recipe
 from depthmix.bench.training import fit, make_data, make_task
 from depthmix.configured import recipe
@@ -69,6 +70,30 @@ def test_a_recipe_trains(corpus: Corpus, tmp_path: Path, name: str):
     assert all(parameter.isfinite().all() for parameter in task.net.parameters())
     assert seconds > 0
     assert task.guard.skipped == 0
+
+
+def test_options_of_the_model_may_follow_the_name(corpus: Corpus):
+    found = find_recipe("midas,balance=gradient,learning_rate=0.001", corpus)
+    assert found.name == "midas,balance=gradient,learning_rate=0.001"
+    expected = find_recipe("midas", corpus).values["model"] | {"balance": "gradient", "learning_rate": 0.001}
+    assert found.values["model"] == expected
+
+
+@pytest.mark.parametrize(
+    "name", ["midas,balanse=none", "midas,balance", "midas,terms={}", "ramp,learning_rate=1", "midas,"]
+)
+def test_another_option_is_named_with_those_that_there_are(corpus: Corpus, name: str):
+    with pytest.raises(ConfigError, match=r"--recipes \w+: .* must be OPTION=VALUE with one of"):
+        find_recipe(name, corpus)
+
+
+def test_the_core_table_takes_what_the_looks_kept(corpus: Corpus):
+    looks = read_looks()
+    for name in CORE:
+        found = find_recipe(kept(name, looks), corpus)
+        assert found.name.split(",")[0] == name
+        assert len([look for look in looks.get(name, []) if look["kept"]]) == (1 if name in looks else 0)
+    assert kept("midas", looks) == "midas,balance=gradient"
 
 
 def test_all_recipes_of_a_seed_start_from_the_same_weights(corpus: Corpus):
