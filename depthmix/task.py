@@ -50,7 +50,7 @@ class DepthTask(LightningModule):
     `test_names`, `test_cards` for evaluation, each in the order of its loaders.
 
     Args:
-        net: takes RGB in [0, 1] [b 3 h w] and gives log canonical depth and the heads [b 1+heads h w].
+        net: takes RGB in [0, 1], [b 3 h w], and gives log canonical depth and the heads [b 1+heads h w].
         terms: loss terms by name.
         focal_canonical: focal length in pixels of the canonical camera, near that of the training images.
         learning_rate: the highest rate; it warms up linearly and falls along a cosine to a hundredth. Changed

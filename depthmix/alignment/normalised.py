@@ -34,11 +34,8 @@ CONTRAST_FLOOR = 1e-4
 class Normalised(NamedTuple):
     """Hold a normalised map and what it was normalised by; only the map carries gradient.
 
-    Args:
-        map: the result of `normalise`.
-        median: of the valid pixels.
-        deviation: what the map was divided by.
-        contrast: the answer of `has_contrast`.
+    Convention: `map` is the result of `normalise`, `median` that of the valid pixels, `deviation` what the
+    map was divided by, `contrast` the answer of `has_contrast`.
     """
 
     map: Float[Tensor, "b *shape"]
