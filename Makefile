@@ -16,7 +16,7 @@ OAK_SHA256 := effd07da657295e834aa1b0c89cc962e953d66b506a75365ad32a1114f2389ec
 # What open3d's wheel expects from the system; the names are those of Debian and Ubuntu.
 LIBRARIES := libegl1 libgl1 libx11-6 libusb-1.0-0
 
-.PHONY: demo test test-notebooks test-all lint types layers format notebooks setup bench distil loss-costs metric-costs mixture-costs data-costs network-costs libraries strace clean
+.PHONY: demo test test-notebooks test-all lint types layers format notebooks docs setup bench distil loss-costs metric-costs mixture-costs data-costs network-costs libraries strace clean
 
 demo: $(READY) $(OAK)  ## raw data of four qualities -> one mixed training -> evaluation -> report.html
 	$(BIN)/depthmix demo $(DEMO) --preset $(DEMO_PRESET) --oak $(OAK)
@@ -46,6 +46,9 @@ format: $(READY)
 
 notebooks: $(READY)  ## execute the notebooks again and keep their outputs
 	$(BIN)/python notebooks/refresh.py
+
+docs: $(READY)  ## the site of docs/ below build/site; a warning is an error, nothing is fetched
+	NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(BIN)/mkdocs build --strict --quiet
 
 bench: $(READY)  ## every recipe, three seeds, 800 steps of a pretrained encoder; two hours on two cores, resumable
 	$(BIN)/depthmix bench recipes

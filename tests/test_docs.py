@@ -17,48 +17,19 @@ from depthmix.cli.protocol import OPTION, read_protocol, shipped_protocols
 from depthmix.cli.protocol import parser as protocol_parser
 from depthmix.predict.files import ENDINGS
 from depthmix.sources.registry import available
+from tests.pages import FENCE, PAGES, ROOT, TEXTS, blocks, commands
 
-ROOT = Path(__file__).parents[1]
-PAGES = [
-    ROOT / "README.md",
-    ROOT / "CONTRIBUTING.md",
-    ROOT / "docs" / "concepts.md",
-    ROOT / "docs" / "data.md",
-    ROOT / "docs" / "distil.md",
-    ROOT / "docs" / "export.md",
-    ROOT / "docs" / "evaluation.md",
-    ROOT / "docs" / "losses.md",
-    ROOT / "docs" / "metrics.md",
-    ROOT / "docs" / "predict.md",
-    ROOT / "docs" / "networks.md",
-    ROOT / "docs" / "noise.md",
-    ROOT / "docs" / "probe.md",
-    ROOT / "docs" / "promises.md",
-    ROOT / "docs" / "recipes.md",
-    ROOT / "docs" / "training.md",
-    ROOT / "docs" / "network-costs.md",
-]
-PAGES += [ROOT / "sources" / "README.md", ROOT / "losses" / "README.md"]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}
+README = TEXTS[ROOT / "README.md"]
 
 
-def blocks(text: str, language: str = "") -> list[str]:
-    """Return the fenced blocks of a language, without their indent."""
-    found = re.findall(r"^( *)```(\w*)\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)
-    bodies = [(indent, body) for indent, named, body in found if named == language]
-    return [re.sub(rf"^{indent}", "", body, flags=re.MULTILINE) for indent, body in bodies]
+def headings(page: Path) -> list[str]:
+    """Return the headings of a page."""
+    return re.findall(r"^#+ (.*)$", FENCE.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
 
 
-def commands() -> list[str]:
-    """Return every whole `depthmix ...` command of the pages, from blocks and from running text."""
-    found = []
-    for text in TEXTS.values():
-        found += [line for block in blocks(text) for line in block.splitlines()]
-        prose = re.sub(r"^ *```.*?^ *```", "", text, flags=re.DOTALL | re.MULTILINE)
-        named = [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", prose)]
-        found += [line for line in named if line.count(" ") > 1]  # the name of a command alone is no call
-    return sorted({line.split("  #")[0].strip() for line in found if line.startswith("depthmix ")})
+def slug(heading: str) -> str:
+    """Return the anchor of a heading, as GitHub and the site make it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def test_the_pages_show_commands():
@@ -66,19 +37,29 @@ def test_the_pages_show_commands():
 
 
 @pytest.mark.parametrize("command", commands())
-def test_a_command_of_the_pages_parses(command):
-    arguments = shlex.split(command)[1:]
+def test_a_command_of_the_pages_parses(command, tmp_path):
+    arguments = shlex.split(re.sub(r"\$\w+", "3", command))[1:]  # a variable of SLURM is a number
     if arguments[0] not in TRAINING:
         assert isinstance(_parser(arguments[0]).parse_args(arguments), argparse.Namespace)
         return
     if OPTION in arguments:
         chosen = protocol_parser().parse_args(arguments[1:])
-        assert chosen.protocol in ("list", *shipped_protocols())
+        assert chosen.protocol.endswith(".yaml") or chosen.protocol in ("list", *shipped_protocols())
         return
-    # The parser of the trainings takes seconds to build: its own errors are tested with the commands.
-    options = arguments[1::2]
     assert len(arguments) % 2
-    assert all(re.fullmatch(r"--(config|ckpt_path|(data|model|trainer)\.[\w.]+)", name) for name in options)
+    given = dict(zip(arguments[1::2], arguments[2::2], strict=True))
+    assert all(re.fullmatch(r"--(config|ckpt_path|(data|model|trainer)\.[\w.]+)", name) for name in given)
+    # The parser of the trainings takes seconds to build. It compares options with the constructors, and so
+    # does `check`.
+    document: dict = {}
+    for name, value in given.items():
+        *sections, last = name.removeprefix("--").split(".")
+        place = document if sections else {}
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[last] = yaml.safe_load(value)
+    (tmp_path / "given.yaml").write_text(yaml.safe_dump(document))
+    assert config_problems(tmp_path / "given.yaml", partial=True) == []
 
 
 def test_every_command_of_the_pages_exists_and_readme_names_the_main_ones():
@@ -87,40 +68,29 @@ def test_every_command_of_the_pages_exists_and_readme_names_the_main_ones():
     assert {"prepare", "check", "fit", "test", "predict", "report", "verify", "sources"} <= named
 
 
-def test_the_configurations_of_the_pages_have_no_problem_of_form(tmp_path):
-    pages = [README, *(TEXTS[ROOT / "docs" / name] for name in ("noise.md", "training.md"))]
-    shown = [text for page in pages for text in blocks(page, "yaml")]
-    assert len(shown) >= 6
-    for text in shown:
-        (tmp_path / "mix.yaml").write_text(text)
-        assert config_problems(tmp_path / "mix.yaml", partial=True) == []
-
-
-def test_the_page_of_networks_names_the_exported_ones_and_options_that_they_have(tmp_path):
+def test_the_page_of_networks_names_the_exported_ones():
     page = TEXTS[ROOT / "docs" / "networks.md"]
     exported = {name for name in depthmix.models.__all__ if name.endswith("Net")}
     assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == exported
-    shown = blocks(page, "yaml")
-    assert len(shown) == 3
-    for text in shown:
-        (tmp_path / "mix.yaml").write_text(text)
-        assert config_problems(tmp_path / "mix.yaml", partial=True) == []
 
 
 def test_the_configuration_of_readme_takes_the_sets_that_its_commands_prepare():
-    (text,) = blocks(README, "yaml")
-    prepared = re.findall(r"^ *depthmix prepare (\w+)", README, re.MULTILINE)
+    text, _ = blocks(README, "yaml")
+    prepared = re.findall(r"^ *depthmix prepare (\w+) \S+ \S+ --size", README, re.MULTILINE)
     rows = csv.DictReader((ROOT / "docs" / "sources.csv").read_text().splitlines())
     names = {row["class"]: row["name"] for row in rows}
     assert sorted(yaml.safe_load(text)["data"]["sources"]) == sorted(names[source] for source in prepared)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_linked_file_exists(page):
-    links = re.findall(r"\]\(([^)#]+)\)", TEXTS[page])
-    local = [link for link in links if "://" not in link]
-    missing = [link for link in local if not (page.parent / link).exists()]
-    assert missing == []
+def test_every_linked_file_and_heading_exists(page):
+    for link in re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", TEXTS[page])):
+        if "://" in link:
+            continue
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        assert target.exists(), link
+        assert not anchor or anchor in {slug(heading) for heading in headings(target)}, link
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

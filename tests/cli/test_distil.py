@@ -15,7 +15,7 @@ from depthmix.scenes import PRESETS, make_demo_data
 from depthmix.scenes.sets import demo_sources
 from depthmix.store import ShardSet
 from depthmix.trained import load_trained
-from tests.test_docs import ROOT, blocks
+from tests.pages import ROOT, blocks
 
 PAGE = (ROOT / "docs" / "distil.md").read_text(encoding="utf-8")
 SMALL = {

@@ -1,0 +1,72 @@
+"""The site of docs/: every page has its place, links of the repository hold in it, nothing is fetched."""
+
+import re
+from types import SimpleNamespace
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+from mkdocs.exceptions import PluginError
+
+from docs import hooks, make_drawings
+from tests.pages import ROOT
+
+
+def named_pages() -> set[str]:
+    """Return the pages of the navigation; the file has a tag of Python, which a plain reader refuses."""
+    text = re.sub(r"!!python/\S+", "", (ROOT / "mkdocs.yml").read_text())
+    found, todo = set(), [yaml.safe_load(text)["nav"]]
+    while todo:
+        one = todo.pop()
+        todo += list(one.values()) if isinstance(one, dict) else one if isinstance(one, list) else []
+        found |= {one} if isinstance(one, str) else set()
+    return found
+
+
+def test_every_page_has_its_place_in_the_navigation():
+    written = {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")}
+    assert named_pages() == written | set(hooks.PAGES)
+
+
+@pytest.mark.parametrize("name", make_drawings.DRAWINGS)
+def test_the_drawings_are_what_the_script_draws(name):
+    text = make_drawings.DRAWINGS[name]()
+    assert (make_drawings.FOLDER / f"{name}.svg").read_text() == text, "run docs/make_drawings.py"
+    root = ElementTree.fromstring(text)
+    assert root.findtext("{http://www.w3.org/2000/svg}title")
+    assert "prefers-color-scheme: dark" in text
+
+
+@pytest.mark.parametrize(
+    ("page", "written", "turned"),
+    [
+        ("faq.md", "[a](concepts.md#cameras)", "[a](concepts.md#cameras)"),
+        ("faq.md", "[a](../README.md)", "[a](index.md)"),
+        ("faq.md", "[a](../losses/README.md)", "[a](losses/README.md)"),
+        ("api/losses.md", "[a](../losses.md)", "[a](../losses.md)"),
+        ("losses/README.md", "[a](../docs/noise.md)", "[a](../noise.md)"),
+        ("CONTRIBUTING.md", "[a](docs/noise.md)", "[a](noise.md)"),
+        ("distil.md", "[a](../mkdocs.yml)", "[a](files/mkdocs.yml)"),
+        ("faq.md", "`[a](../README.md)`", "`[a](../README.md)`"),
+        ("faq.md", "```\n[a](../README.md)\n```", "```\n[a](../README.md)\n```"),
+        ("faq.md", "[a](https://arxiv.org/abs/1406.2283)", "[a](https://arxiv.org/abs/1406.2283)"),
+        ("faq.md", "[a](not_there.md)", "[a](not_there.md)"),
+    ],
+)
+def test_links_of_the_repository_become_links_of_the_site(page, written, turned):
+    assert hooks.for_site(written, page) == turned
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        '<script src="https://unpkg.com/x"></script>',
+        '<link rel="stylesheet" href="//fonts.example/x.css">',
+        "<img alt=x src=http://example.org/x.png>",
+    ],
+)
+def test_a_page_that_fetches_something_from_elsewhere_is_refused(tag):
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="faq.md"))
+    with pytest.raises(PluginError, match=r"faq\.md: the page fetches"):
+        hooks.on_post_page(tag, page, None)
+    assert hooks.on_post_page('<a href="https://example.org">', page, None)
