@@ -1,8 +1,8 @@
 """Hooks of the site: pages and files of the repository outside docs/ take part, and links to them hold.
 
 A page is written once, with links that hold where it lies in the repository. Here they are turned into links
-of the site: `docs/x.md` is the page `x.md`; the pages of `PAGES` keep their path; any other file that a page
-links to is copied below `files/`.
+of the site: `docs/x.md` is the page `x.md`; those of `PAGES` have a place there, too; any other file that a
+page links to is copied below `files/`.
 """
 
 import posixpath
@@ -15,7 +15,14 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("sources/README.md", "losses/README.md", "CONTRIBUTING.md")
+# Pages that lie outside docs/, and their place in the site; its first page is docs/index.md.
+PAGES = {
+    "README.md": "front.md",
+    "CHANGELOG.md": "CHANGELOG.md",
+    "CONTRIBUTING.md": "CONTRIBUTING.md",
+    "losses/README.md": "losses/README.md",
+    "sources/README.md": "sources/README.md",
+}
 CODE = re.compile(r"(^ *```.*?^ *```|`+[^`]+`+)", re.DOTALL | re.MULTILINE)
 # What a browser fetches by itself when it shows a page.
 FETCHED = re.compile(r"<(?:script|img|iframe|link)\b[^>]*?(?:src|href)=[\"']?((?:https?:)?//[^\"'\s>]+)")
@@ -24,15 +31,13 @@ LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?\)")
 
 def repository_path(uri: str) -> str:
     """Return where a page of the site lies in the repository."""
-    return uri if uri in PAGES else f"docs/{uri}"
+    return next((path for path, place in PAGES.items() if place == uri), f"docs/{uri}")
 
 
 def site_path(path: str) -> str:
     """Return where a file of the repository lies in the site."""
-    if path == "README.md":
-        return "index.md"
     if path in PAGES:
-        return path
+        return PAGES[path]
     return path.removeprefix("docs/") if path.startswith("docs/") else f"files/{path}"
 
 
@@ -62,8 +67,8 @@ def for_site(text: str, uri: str) -> str:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages and the linked files that lie outside docs/."""
-    for path in PAGES:
-        files.append(File.generated(config, path, abs_src_path=str(ROOT / path)))
+    for path, uri in PAGES.items():
+        files.append(File.generated(config, uri, abs_src_path=str(ROOT / path)))
     for file in list(files.documentation_pages()):
         for path in linked(file.content_string, repository_path(file.src_uri)):
             uri = site_path(path)

@@ -81,7 +81,7 @@ def test_lists_begin_after_a_blank_line_and_blocks_in_them_are_indented_by_four(
             inside = not inside
             assert len(fence[1]) in (0, 4), f"{page.name}:{number}: indent the block by four or not at all"
         elif not inside and re.match(r"([-*]|\d+\.) ", line):
-            begun = re.match(r"( |[-*] |\d+\. |#|$)", before)
+            begun = re.match(r"( {2,3}\S|[-*] |\d+\. |#|$)", before)
             assert begun, f"{page.name}:{number}: a list needs a blank line before it"
         before = line
 
