@@ -16,7 +16,7 @@ OAK_SHA256 := effd07da657295e834aa1b0c89cc962e953d66b506a75365ad32a1114f2389ec
 # What open3d's wheel expects from the system; the names are those of Debian and Ubuntu.
 LIBRARIES := libegl1 libgl1 libx11-6 libusb-1.0-0
 
-.PHONY: demo test test-notebooks test-all lint types layers format notebooks docs setup bench distil loss-costs metric-costs mixture-costs data-costs network-costs libraries strace clean
+.PHONY: demo test test-notebooks test-all lint types layers format notebooks docs setup bench distil loss-costs metric-costs mixture-costs data-costs network-costs start-up-costs libraries strace clean
 
 demo: $(READY) $(OAK)  ## raw data of four qualities -> one mixed training -> evaluation -> report.html
 	$(BIN)/depthmix demo $(DEMO) --preset $(DEMO_PRESET) --oak $(OAK)
@@ -67,6 +67,9 @@ mixture-costs: $(READY)  ## what it costs to say which sample comes next; a minu
 
 network-costs: $(READY)  ## what every network costs: parameters, time for an image; some minutes on one core
 	$(BIN)/python benchmarks/networks.py
+
+start-up-costs: $(READY)  ## what the light commands cost to start; a minute on one core
+	$(BIN)/python benchmarks/start_up.py
 
 data-costs: $(READY) .cache/peers/.ready  ## what it costs to read and to hand over; ten minutes on two cores
 	PYTHONPATH=. $(BIN)/python benchmarks/data.py

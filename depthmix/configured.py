@@ -7,7 +7,8 @@ from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
 
 from depthmix.errors import ConfigError
 
@@ -20,10 +21,16 @@ __all__ = [
     "did_you_mean",
     "is_foreign",
     "known_classes",
+    "offered_classes",
+    "paths_of",
     "recipe",
     "resolve_class",
     "term_from",
 ]
+
+COPIES: Final = "depthmix.cli.constructors"  # constructors without torch
+# The package that exports the subclasses of a base.
+EXPORTS: Final = {"DepthLoss": "depthmix.losses", "Module": "depthmix.models"}
 
 
 def recipe(name: str) -> Path:
@@ -41,21 +48,22 @@ def recipe(name: str) -> Path:
     return shipped[name]
 
 
-def term_from(options: dict[str, Any]) -> "Term":
+def term_from(options: dict[str, Any], kinds: ModuleType | None = None) -> "Term":
     """Build a term from its plain options in a configuration.
+
+    Args:
+        options: as they stand in the configuration.
+        kinds: the module with what it names; `depthmix.kinds` unless given.
 
     Raises:
         ValueError: an option of the loss is out of its range.
     """
-    import depthmix.losses  # noqa: F401  (imported so that short names resolve)
-    from depthmix.losses.base import DepthLoss
-    from depthmix.losses.fattening import EdgeMask
-    from depthmix.terms import Term
-
+    kinds = kinds or _kinds()
     rest = {name: value for name, value in options.items() if name != "loss"}
     if rest.get("edges") is not None:
-        rest["edges"] = EdgeMask(**rest["edges"])
-    return Term(loss=build(options["loss"], DepthLoss), **rest)
+        rest["edges"] = kinds.EdgeMask(**rest["edges"])
+    term: Term = kinds.Term(loss=build(options["loss"], kinds.DepthLoss), **rest)
+    return term
 
 
 def build(spec: str | dict[str, Any], base: type) -> Any:
@@ -66,31 +74,31 @@ def build(spec: str | dict[str, Any], base: type) -> Any:
     return found(**(spec.get("init_args") or {}))
 
 
-def data_arguments(data: dict[str, Any], root: str | None) -> dict[str, Any]:
+def data_arguments(data: dict[str, Any], root: str | None, kinds: ModuleType | None = None) -> dict[str, Any]:
     """Return the arguments of `MixData` that the plain values of a configuration stand for.
+
+    Args:
+        data: the section of the configuration.
+        root: folder of the prepared sets, instead of the one that stands there.
+        kinds: the module with what it names; `depthmix.kinds` unless given.
 
     Raises:
         ConfigError: an option is out of its range.
         TypeError: an option that does not exist, or of another form; `depthmix check` says which.
     """
-    from depthmix.augment import AugmentOptions
-    from depthmix.data import SourceSpec
-    from depthmix.device_augment import DeviceAugmentOptions
-    from depthmix.mixture import Phase
-    from depthmix.shapes import Shape
-
+    kinds = kinds or _kinds()
     arguments = data | ({"root": root} if root else {})
     specs = {name: dict(spec or {}) for name, spec in data["sources"].items()}
     for options in (arguments, *specs.values()):
         if options.get("device_augment"):
-            options["device_augment"] = DeviceAugmentOptions(**options["device_augment"])
-    arguments["sources"] = {name: SourceSpec(**spec) for name, spec in specs.items()}
+            options["device_augment"] = kinds.DeviceAugmentOptions(**options["device_augment"])
+    arguments["sources"] = {name: kinds.SourceSpec(**spec) for name, spec in specs.items()}
     if data.get("augment"):
-        arguments["augment"] = AugmentOptions(**data["augment"])
+        arguments["augment"] = kinds.AugmentOptions(**data["augment"])
     if data.get("curriculum"):
-        arguments["curriculum"] = [Phase(**phase) for phase in data["curriculum"]]
+        arguments["curriculum"] = [kinds.Phase(**phase) for phase in data["curriculum"]]
     if data.get("shapes"):
-        arguments["shapes"] = [Shape(**shape) for shape in data["shapes"]]
+        arguments["shapes"] = [kinds.Shape(**shape) for shape in data["shapes"]]
     return arguments
 
 
@@ -105,6 +113,26 @@ def known_classes(base: type) -> dict[str, type]:
     return found
 
 
+def offered_classes(base: type) -> dict[str, type]:
+    """List the classes that a configuration may name without a path, by short name.
+
+    Of losses and networks these are the ones that depthmix exports and those of other packages; the parts
+    that networks are made of are neither.
+    """
+    known, package = known_classes(base), EXPORTS.get(base.__name__)
+    if package is None:
+        return known
+    return {name: one for name, one in known.items() if _is_offered(one, package)}
+
+
+def _is_offered(kind: type, package: str) -> bool:
+    if kind.__module__ == COPIES:
+        return _copied_from(kind).startswith(f"{package}.")
+    if kind.__module__.partition(".")[0] == "depthmix":
+        return getattr(sys.modules.get(package), kind.__name__, None) is kind
+    return not kind.__module__.startswith(("torch", "lightning"))
+
+
 def resolve_class(path: str, base: type) -> type | None:
     """Find a class by short name or dotted path; None where there is none or it is not a `base`.
 
@@ -114,12 +142,30 @@ def resolve_class(path: str, base: type) -> type | None:
     """
     module, _, name = path.rpartition(".")
     if not module:
-        return known_classes(base).get(name)
+        return offered_classes(base).get(name)
+    if base.__module__ == COPIES:
+        found = offered_classes(base).get(name)
+        return found if found and path in paths_of(name, _copied_from(found)) else None
     if module not in sys.modules and not is_foreign(path):
         with suppress(ImportError, ValueError):
             import_module(module)
     found = getattr(sys.modules.get(module), name, None)
     return found if isinstance(found, type) and issubclass(found, base) else None
+
+
+def paths_of(name: str, module: str) -> tuple[str, str, str]:
+    """Return the ways to name an exported class of depthmix: short, from its package, from its module."""
+    package = ".".join(module.split(".")[:2])
+    return name, f"{package}.{name}", f"{module}.{name}"
+
+
+def _copied_from(kind: type) -> str:
+    origins: dict[str, str] = sys.modules[COPIES].ORIGINS
+    return origins.get(kind.__name__, "")
+
+
+def _kinds() -> ModuleType:
+    return import_module("depthmix.kinds")
 
 
 def is_foreign(path: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
-from depthmix.configured import did_you_mean, is_foreign, known_classes, resolve_class
+from depthmix.configured import did_you_mean, is_foreign, known_classes, offered_classes, resolve_class
 from depthmix.errors import visible
 from depthmix.plain_yaml import parse_yaml, read_yaml_text
 
@@ -23,6 +23,7 @@ __all__ = [
     "did_you_mean",
     "import_named",
     "known_classes",
+    "named_classes",
     "read_document",
     "resolve_class",
 ]
@@ -167,7 +168,7 @@ def _class_problems(node: yaml.Node, base: type, where: str) -> Iterator[Problem
         text = f"{path.value!r} is no part of depthmix and was not imported: that would run its code"
         yield _at(path, where, f"{text}; say --trust if you know where this configuration comes from")
     elif found is None:
-        names = sorted(known_classes(base))
+        names = sorted(offered_classes(base))
         yield _at(
             path, where, f"no {base.__name__} is called {path.value!r}" + did_you_mean(path.value, names)
         )
@@ -177,10 +178,17 @@ def _class_problems(node: yaml.Node, base: type, where: str) -> Iterator[Problem
 
 def import_named(root: yaml.Node) -> None:
     """Import the modules of all classes that a configuration names, because its user trusts it."""
-    for key, value in _all_pairs(root):
-        if key.value in CLASS_KEYS and isinstance(value, yaml.ScalarNode) and is_foreign(value.value):
+    for path in named_classes(root):
+        if is_foreign(path):
             with suppress(ImportError, ValueError):
-                import_module(value.value.rpartition(".")[0])
+                import_module(path.rpartition(".")[0])
+
+
+def named_classes(root: yaml.Node) -> Iterator[str]:
+    """List what a configuration names classes by: short names and dotted paths, right or wrong."""
+    for key, value in _all_pairs(root):
+        if key.value in CLASS_KEYS and isinstance(value, yaml.ScalarNode):
+            yield str(value.value)
 
 
 def _all_pairs(node: yaml.Node) -> Iterator[tuple[yaml.Node, yaml.Node]]:

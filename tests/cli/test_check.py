@@ -1,12 +1,16 @@
 """`depthmix check` names every problem at its place, and agrees with what a training would refuse."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from depthmix.cli import main
+from depthmix.cli.check import config_problems, is_plain
+from depthmix.cli.schema import read_document
 from tests.data.middlebury import make as middlebury
 from tests.data.web_stereo import make as web_stereo
 
@@ -229,3 +233,72 @@ def test_a_class_of_another_package_is_imported_on_trust_only(tmp_path, sets, ca
     values["model"]["net"]["init_args"] = {"width": 3}
     code, problems = checked(tmp_path, capsys, values, "--trust")
     assert (code, len(problems)) == (1, 2)
+
+
+def test_mistakes_of_all_sorts_are_named_at_once(tmp_path, sets, capsys):
+    values = config(sets)
+    values["data"] |= {"bach_size": 4, "val_sources": {"x": "gone"}}
+    values["model"]["terms"] |= {
+        "shape": {"loss": "ScaleShiftInvariantLos"},
+        "trimmed": {"loss": {"class_path": "ScaleShiftInvariantLoss", "init_args": {"trim": 3.0}}},
+    }
+    values["model"]["heads"] = ["skyy"]
+    code, problems = checked(tmp_path, capsys, values)
+    assert code == 1
+    assert sorted(text.partition(":")[0] for _, text in problems) == [
+        "data.bach_size",
+        "data.val_sources.x",
+        "model.heads[0]",
+        "model.terms.shape.loss",
+        "model.terms.trimmed",
+    ]
+
+
+def test_an_impossible_pair_is_named_beside_a_mistake_in_another_term(tmp_path, sets, capsys):
+    values = config(sets)
+    values["model"]["terms"]["metric"]["sources"] = ["web"]
+    values["model"]["terms"]["ssi"]["loss"] = "Ssi"
+    _, problems = checked(tmp_path, capsys, values)
+    assert [text.partition(":")[0] for _, text in problems] == ["model.terms.metric", "model.terms.ssi.loss"]
+
+
+FOREIGN_TO_THE_LIGHT = [
+    ("model.net", {"class_path": "depthmix.models.TransformersDepthNet"}),
+    ("model.net", {"class_path": "depthmix.models.light.LightNet"}),
+    ("model.net.class_path", "package.Net"),
+    ("model.feature_alignment", {"teacher": "a.ckpt"}),
+    ("model.frozen_stages", 1),
+    ("model.terms.ssi.loss", "package.Loss"),
+]
+
+
+@pytest.mark.parametrize(("path", "value"), FOREIGN_TO_THE_LIGHT)
+def test_what_only_torch_can_tell_is_left_to_the_full_check(tmp_path, path, value):
+    values = config(tmp_path)
+    put(values, path, value)
+    file = tmp_path / "mix.yaml"
+    file.write_text(yaml.safe_dump(values))
+    document, _ = read_document(file)
+    assert not is_plain(document)
+    file.write_text(yaml.safe_dump(config(tmp_path)))
+    assert is_plain(read_document(file)[0])
+
+
+def test_checking_imports_no_torch_and_finds_the_same_as_the_full_check(tmp_path, sets):
+    file = tmp_path / "mix.yaml"
+    values = config(sets)
+    values["model"]["terms"]["metric"]["sources"] = ["web"]
+    file.write_text(yaml.safe_dump(values))
+    code = (
+        "import sys; from depthmix.cli import main\n"
+        "assert main(['check', sys.argv[1]]) == 1\n"
+        "print([name for name in ('torch', 'lightning', 'cv2', 'depthmix.losses') if name in sys.modules])"
+    )
+    command = [sys.executable, "-c", code, str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["1 problem", "[]"]
+    assert done.stderr.splitlines() == [problem.located(file) for problem in config_problems(file)]
+
+
+def test_the_full_check_can_be_asked_for(tmp_path, sets, capsys):
+    assert checked(tmp_path, capsys, config(sets), "--full") == (0, [])
