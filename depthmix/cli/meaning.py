@@ -23,6 +23,7 @@ TOP_LEVEL = (
     "lr_scheduler",
 )
 SETS = ("sources", "val_sources", "test_sources")
+EVALUATED = ("data.val_sources", "data.test_sources")
 
 
 def meaning_problems(
@@ -53,12 +54,21 @@ def meaning_problems(
         else:
             broken = list(_set_problems(document, kinds, arguments))
             problems += broken
-            if not broken and data == document.values["data"]:
+            unopened = [one for one in broken if not one.where.startswith(EVALUATED)]
+            if not unopened and _mixes(data, document.values["data"]):
                 problems += _mix_problems(document, kinds, arguments, terms, model.get("balance"), whole)
     problems += heads
     if "net" in model:
         problems += _network_problems(document, kinds, arguments, terms, whole and not heads)
     return problems
+
+
+def _mixes(sound: dict[str, Any], given: dict[str, Any]) -> bool:
+    """Tell whether all that decides about the mix has the right form."""
+    kept, wanted = (
+        {name: one for name, one in side.items() if name not in SETS[1:]} for side in (sound, given)
+    )
+    return kept == wanted
 
 
 def _sound(document: Document, section: str, places: list[str]) -> dict[str, Any]:

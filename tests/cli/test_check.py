@@ -237,18 +237,21 @@ def test_a_class_of_another_package_is_imported_on_trust_only(tmp_path, sets, ca
 
 def test_mistakes_of_all_sorts_are_named_at_once(tmp_path, sets, capsys):
     values = config(sets)
-    values["data"] |= {"bach_size": 4, "val_sources": {"x": "gone"}}
+    values["data"]["val_sources"] = {"x": "gone"}
+    values["model"]["learning_rat"] = 0.1
     values["model"]["terms"] |= {
         "shape": {"loss": "ScaleShiftInvariantLos"},
         "trimmed": {"loss": {"class_path": "ScaleShiftInvariantLoss", "init_args": {"trim": 3.0}}},
     }
     values["model"]["heads"] = ["skyy"]
+    values["model"]["terms"]["metric"]["sources"] = ["web"]
     code, problems = checked(tmp_path, capsys, values)
     assert code == 1
     assert sorted(text.partition(":")[0] for _, text in problems) == [
-        "data.bach_size",
         "data.val_sources.x",
         "model.heads[0]",
+        "model.learning_rat",
+        "model.terms.metric",
         "model.terms.shape.loss",
         "model.terms.trimmed",
     ]
