@@ -5,6 +5,7 @@ import io
 from argparse import Namespace
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from lightning.pytorch.loggers import Logger
@@ -75,6 +76,20 @@ class RunLog(Logger):
             self._rewrite(_read(self.file), row)
         with storage_errors(self.file), self.file.open("a", newline="", encoding="utf-8") as file:
             file.write(self._lines([row]))
+
+    def means(self, epoch: int) -> dict[str, float]:
+        """Average every figure over the rows of an epoch.
+
+        Raises:
+            StorageError: the log cannot be read.
+        """
+        found: dict[str, list[float]] = {}
+        for row in _read(self.file) if self.file.is_file() else []:
+            if row.get("epoch") and float(row["epoch"]) == epoch:
+                for name, text in row.items():
+                    if text and name not in ("step", "epoch"):
+                        found.setdefault(name, []).append(float(text))
+        return {name: fmean(values) for name, values in found.items()}
 
     def _rewrite(self, rows: list[dict[str, str]], following: Row) -> None:
         """Put the rows back under a head that has room for one more."""

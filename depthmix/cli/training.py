@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
@@ -20,11 +20,13 @@ import depthmix.losses
 import depthmix.models  # noqa: F401  (imported so that short names of losses and networks resolve)
 from depthmix.checkpoints import CheckpointFiles, newest_checkpoint
 from depthmix.cli.check import config_problems, recipe
+from depthmix.cli.epochs import EpochTable, FewNumbers
 from depthmix.data import MixData
 from depthmix.errors import ConfigError, StorageError
 from depthmix.run_log import RunLog
 from depthmix.stop import EXIT_CODE, StopOnSignal, Stopped
 from depthmix.task import DepthTask
+from depthmix.tensorboard import PanelWriter, TensorBoard
 from depthmix.terms import term_problems
 from depthmix.trained import read_checkpoint
 
@@ -134,16 +136,27 @@ class MixCli(LightningCLI):
         """Add the run folder's logger, checkpoint and a progress bar with few numbers."""
         config = self._get(self.config_init, "trainer", default={})
         folder = str(config.get("default_root_dir"))
-        if config.get("logger") in (None, True):
-            kwargs["logger"] = self._run_log(folder) if self.subcommand == "fit" else False
+        kwargs["logger"] = self._loggers(folder, config.get("logger")) if self.subcommand == "fit" else False
         saves = self.subcommand == "fit" and config.get("enable_checkpointing") in (None, True)
         kwargs["callbacks"] = [*_listed(config.get("callbacks")), *(_saving(folder) if saves else [])]
         if config.get("enable_progress_bar") in (None, True):
-            kwargs["callbacks"].append(RichProgressBar())
+            kwargs["callbacks"] += [FewNumbers(), *([EpochTable()] if self.subcommand == "fit" else [])]
+        if any(hasattr(one, "add_image") for one in _listed(kwargs["logger"] or None)):
+            kwargs["callbacks"].append(PanelWriter())
         kwargs["plugins"] = _listed(config.get("plugins"))
         if not any(isinstance(plugin, CheckpointIO) for plugin in kwargs["plugins"]):
             kwargs["plugins"].append(CheckpointFiles())
         return super().instantiate_trainer(**kwargs)
+
+    def _loggers(self, folder: str, given: Any) -> Any:
+        """Keep the log of the run folder beside those that the user chose, unless there shall be none."""
+        if given is False:
+            return False
+        others = [] if given is True else _listed(given)
+        for one in others:
+            if isinstance(one, TensorBoard) and one.folder is None:
+                one.folder = Path(folder) / "tensorboard"
+        return [self._run_log(folder), *others]
 
     def _run_log(self, folder: str) -> RunLog:
         checkpoint = self._get(self.config_init, "ckpt_path")

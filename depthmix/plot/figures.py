@@ -79,6 +79,9 @@ def _colour_bar(axes: "Axes", scale: Scale | None) -> None:
     axes.imshow(colour_table(scale.colours)[None], aspect="auto", extent=(0, 1, 0, 1))
     ticks = scale.ticks()
     axes.set_xticks(np.linspace(0, 1, len(ticks)), [format_number(tick) for tick in ticks], fontsize=7)
+    first, *_, last = axes.get_xticklabels()
+    first.set_horizontalalignment("left")  # else they run into those of the next panel
+    last.set_horizontalalignment("right")
     axes.set_yticks([])
     axes.set_xlabel(_plain(scale.unit), fontsize=7, labelpad=1)
 

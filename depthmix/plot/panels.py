@@ -20,7 +20,15 @@ from depthmix.plot.pairs import draw_pairs, wrong_pairs
 from depthmix.plot.words import label_unit, short_kind
 from depthmix.sample import DEPTH_KINDS, LabelKind, Sample
 
-__all__ = ["Panel", "label_scale", "sample_normals", "sample_panels", "strip_panels"]
+__all__ = [
+    "Panel",
+    "label_panel",
+    "label_scale",
+    "sample_normals",
+    "sample_panels",
+    "stack_panels",
+    "strip_panels",
+]
 
 SPARSE = 0.3  # below this share of valid pixels a label is thickened for display
 
@@ -38,7 +46,7 @@ def sample_panels(sample: Sample) -> list[Panel]:
     """Make the panels that a sample can bear: image, label, validity, pairs, planes, normals."""
     panels = [Panel(sample.image, "image")]
     if sample.valid.any():
-        panels.append(_label(sample))
+        panels.append(label_panel(sample))
         panels.append(Panel(colour_valid(sample.valid, sample.sky), "valid (green), unknown, sky (blue)"))
     if sample.pairs is not None and len(sample.pairs):
         panels.append(_pairs(sample))
@@ -60,7 +68,7 @@ def strip_panels(
         depth: predicted depth, everywhere positive; None leaves the two panels out.
         metric: whether `depth` is in metres; if not it is fitted to the label by scale and shift.
     """
-    draw = {LabelKind.NONE: _planes, LabelKind.ORDINAL: _pairs}.get(sample.kind, _label)
+    draw = {LabelKind.NONE: _planes, LabelKind.ORDINAL: _pairs}.get(sample.kind, label_panel)
     panels = [Panel(sample.image, "image"), draw(sample)]
     if depth is None:
         more = sample.kind is not LabelKind.NONE and (sample.planes > 0).any()
@@ -97,9 +105,23 @@ def label_scale(sample: Sample) -> Scale:
     return Scale(low, high, unit, colours="magma")
 
 
-def _label(sample: Sample) -> Panel:
-    values, valid, scale = sample.target, sample.valid, label_scale(sample)
-    title = short_kind(sample.kind)
+def stack_panels(panels: list[Panel], gap: int = 2) -> UInt8[np.ndarray, "h w 3"]:
+    """Put panels of one height beside each other as one picture, without titles."""
+    white = np.full((panels[0].rgb.shape[0], gap, 3), 255, np.uint8)
+    parts = [part for panel in panels for part in (white, panel.rgb)]
+    return np.concatenate(parts[1:], axis=1)
+
+
+def label_panel(sample: Sample, scale: Scale | None = None, title: str | None = None) -> Panel:
+    """Colour the label of a sample; few points are drawn wider than they are.
+
+    Args:
+        sample: a sample with depth or inverse depth.
+        scale: of several samples; its own by default.
+        title: instead of the kind of the label.
+    """
+    values, valid, scale = sample.target, sample.valid, scale or label_scale(sample)
+    title = title or short_kind(sample.kind)
     if valid.mean() < SPARSE:
         radius = _radius(valid)
         values, valid = thicken(values, valid, radius=radius, near_is_small=sample.kind in DEPTH_KINDS)
