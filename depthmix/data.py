@@ -15,7 +15,7 @@ from depthmix.datasets import MixDataset, WholeDataset
 from depthmix.device_augment import OFF, DeviceAugment, DeviceAugmentOptions
 from depthmix.errors import ConfigError
 from depthmix.loader import TIMEOUT, ResumableLoader, SampleLoader, must_be_same_order, name_in_flight
-from depthmix.mixture import MixturePlan, MixtureSampler, Phase
+from depthmix.mixture import MixturePlan, MixtureSampler, Phase, tempered
 from depthmix.sample import Quality
 from depthmix.shapes import Shape
 from depthmix.sources.base import SourceCard
@@ -164,15 +164,8 @@ class MixData(LightningDataModule):
     def plan(self) -> MixturePlan:
         """The order of all training batches."""
         sizes = {name: len(shards) for name, shards in self.train_sets.items()}
-        # A power of 0 is 1 exactly, so plain weights stay the decimals that the user wrote.
-        factors = {name: float(size) ** self.temperature for name, size in sizes.items()}
-        weights = {name: spec.weight * factors[name] for name, spec in self.sources.items()}
-        phases = [
-            Phase(
-                phase.step, {name: weight * factors.get(name, 1.0) for name, weight in phase.weights.items()}
-            )
-            for phase in self.curriculum
-        ]
+        plain = {name: spec.weight for name, spec in self.sources.items()}
+        weights, phases = tempered(sizes, plain, self.curriculum, self.temperature)
         tiers = {name: card.quality.name for name, card in self.cards.items()} if self.least else None
         least = self.least or None
         return MixturePlan(sizes, weights, self.batch_size, self.seed, tiers, least, phases, self.shapes)

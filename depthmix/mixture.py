@@ -17,7 +17,7 @@ from depthmix.shapes import Shape, check_shapes, shape_at
 from depthmix.shuffle import first_keys, keys_of, permute, permute_all, scramble, scramble_all
 from depthmix.turns import Turns, exact_fraction, quanta_of
 
-__all__ = ["MixturePlan", "MixtureSampler", "Phase", "Slot"]
+__all__ = ["MixturePlan", "MixtureSampler", "Phase", "Slot", "tempered"]
 
 BLOCK = 1 << 16  # samples that the sampler works out at once: 15 ms, 1.5 MB
 
@@ -50,6 +50,22 @@ class Phase:
 
     step: int
     weights: Mapping[str, float]
+
+
+def tempered(
+    sizes: Mapping[str, int],
+    weights: Mapping[str, float],
+    curriculum: Sequence[Phase] = (),
+    temperature: float = 0.0,
+) -> tuple[dict[str, float], list[Phase]]:
+    """Multiply weights, those of later phases too, by the number of samples to the power of `temperature`."""
+    # A power of 0 is 1 exactly, so plain weights stay the decimals that the user wrote.
+    factors = {name: float(size) ** temperature for name, size in sizes.items()}
+
+    def changed(plain: Mapping[str, float]) -> dict[str, float]:
+        return {name: weight * factors.get(name, 1.0) for name, weight in plain.items()}
+
+    return changed(weights), [Phase(phase.step, changed(phase.weights)) for phase in curriculum]
 
 
 @dataclass(frozen=True)

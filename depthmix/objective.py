@@ -59,6 +59,7 @@ class ObjectiveValue:
         scores: how far each row of this rank is from the usual loss of its source; None without
             `Disagreement`.
         trust: the weight of each row that follows from it.
+        pulls: norm of the gradient of each row at the prediction, with all weights.
     """
 
     loss: Float[Tensor, ""]
@@ -70,6 +71,7 @@ class ObjectiveValue:
     finite: Bool[Tensor, ""]
     scores: Float[Tensor, " b"] | None = None
     trust: Float[Tensor, " b"] | None = None
+    pulls: Float[Tensor, " b"] | None = None
 
 
 class Objective(nn.Module):
@@ -165,14 +167,26 @@ class Objective(nn.Module):
         factors = weights[:, None] * self._factors(found, weights)
         # DDP averages gradients over ranks, so each rank brings its part times the number of ranks.
         shares = (factors / found.counts * world_size()) @ groups
-        gradients = [(maps, combine(shares, pulls))]
+        combined = combine(shares, pulls)
+        gradients = [(maps, combined)]
         if self.log_variances is not None:
             gradients.append((self.log_variances, self._slopes(found, weights)))
         total = (weights * found.values).sum()
         finite = (found.broken == 0) & total.isfinite()
         used = (factors * found.felt).sum(1)
         loss = with_gradients(total, gradients)
-        return ObjectiveValue(loss, found.values, found.norms, used, per_row, carried, finite, scores, trust)
+        return ObjectiveValue(
+            loss,
+            found.values,
+            found.norms,
+            used,
+            per_row,
+            carried,
+            finite,
+            scores,
+            trust,
+            combined.flatten(1).norm(dim=1),
+        )
 
     def figures(self) -> dict[str, float]:
         """Return what losses have learned of each source as `noise/<term>/<source>`; waits for the device."""

@@ -22,7 +22,8 @@ from depthmix.doubt import Disagreement
 from depthmix.errors import ConfigError
 from depthmix.feature_alignment import AlignedFeatures, FeatureAlignment
 from depthmix.guard import StepGuard
-from depthmix.metrics import METRICS, DepthMetrics, EvaluationSet, format_table, write_results
+from depthmix.metrics import METRICS, DepthMetrics, EvaluationSet, format_table, write_images, write_results
+from depthmix.metrics.bootstrap import DRAWS
 from depthmix.objective import ADAPTIVE, Balance, Objective, ObjectiveValue, Term, check_terms
 from depthmix.optimiser import adamw, freeze, in_order_of, parameter_groups, regrouped
 from depthmix.prediction import HEADS, Head, Prediction
@@ -276,13 +277,15 @@ class DepthTask(LightningModule):
         self.test_metrics.update(self.predict_rows(batch), batch, dataloader_idx)
 
     def on_test_epoch_end(self) -> None:
-        """Write `test.json` and `test.csv` into the run folder and show the table."""
-        rows = self.test_metrics.rows() + self.test_metrics.tiers()
+        """Write `test.json`, `test.csv` and `test_images.json` into the run folder and show the table."""
+        rows = self.test_metrics.rows(bootstrap=DRAWS) + self.test_metrics.tiers(bootstrap=DRAWS)
+        images = self.test_metrics.images()
         self.test_metrics.reset()
         if self.trainer.is_global_zero:
             checkpoint = self.trainer.ckpt_path
             folder = Path(self.trainer.default_root_dir)
             write_results(folder, rows, str(checkpoint) if checkpoint else None)
+            write_images(folder, images)
             self.print(format_table(rows))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

@@ -35,11 +35,13 @@ class TrainingFigures(Metric):
     weights: Float[Tensor, " k"]
     felt: Float[Tensor, " k"]
     losses: Float[Tensor, "2"]
+    pulls: Float[Tensor, " s"]
 
     def __init__(self, terms: Sequence[str], sources: Sequence[str], adaptive: bool = False) -> None:
         super().__init__()
         self.terms, self.sources, self.adaptive = list(terms), list(sources), adaptive
-        shapes = {"sums": (len(terms), len(sources)), "counts": (len(terms), len(sources)), "losses": (2,)}
+        shapes: dict[str, tuple[int, ...]] = {"losses": (2,), "pulls": (len(sources),)}
+        shapes |= dict.fromkeys(("sums", "counts"), (len(terms), len(sources)))
         for name, shape in (shapes | dict.fromkeys(("gradients", "weights", "felt"), (len(terms),))).items():
             self.add_state(name, torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
 
@@ -48,6 +50,8 @@ class TrainingFigures(Metric):
         index, sound = source.expand(len(self.terms), -1), value.finite
         self.sums.scatter_add_(1, index, torch.where(sound, value.per_row.double(), 0))
         self.counts.scatter_add_(1, index, torch.where(sound, value.carried.double(), 0))
+        if value.pulls is not None:
+            self.pulls.scatter_add_(0, source, torch.where(sound, value.pulls.double(), 0))
         # These are global already; every rank adds the same, and the ratio below stays right.
         felt = (value.gradients > 0) & sound
         self.gradients += torch.where(felt, value.gradients, 0)
@@ -57,19 +61,24 @@ class TrainingFigures(Metric):
         self.losses[1] += sound
 
     def compute(self) -> dict[str, Tensor]:
-        """Return averages as vectors; NaN where nothing was carried."""
+        """Return averages as vectors; NaN where nothing was carried.
+
+        `pulls` is the part of each source in the sum of the gradient norms of all rows, at the prediction and
+        with all weights: what the source really weighs in the training, whatever its share of samples is.
+        """
         return {
             "loss": self.losses[0] / self.losses[1],
             "terms": self.sums.sum(1) / self.counts.sum(1),
             "sources": self.sums / self.counts,
             "gradients": self.gradients / self.felt,
             "weights": self.weights / self.felt,
+            "pulls": self.pulls / self.pulls.sum(),
         }
 
     def figures(self) -> dict[str, float]:
         """Name every average as the columns of the log, without those of which nothing was seen."""
         # torchmetrics makes a number of a vector with one entry.
-        vectors = dict.fromkeys(("terms", "gradients", "weights"), (-1,))
+        vectors = dict.fromkeys(("terms", "gradients", "weights", "pulls"), (-1,))
         shapes = {"loss": (), "sources": (len(self.terms), -1), **vectors}
         found: dict[str, Any] = {
             name: value.reshape(shapes[name]).tolist() for name, value in self.compute().items()
@@ -82,6 +91,8 @@ class TrainingFigures(Metric):
                 named[f"train/weights/{term}"] = found["weights"][k]
             for s, source in enumerate(self.sources):
                 named[f"train/sources/{term}/{source}"] = found["sources"][k][s]
+        for s, source in enumerate(self.sources):
+            named[f"train/pulls/{source}"] = found["pulls"][s]
         return {name: value for name, value in named.items() if value == value}
 
     def whole(self) -> dict[str, Tensor]:

@@ -103,6 +103,13 @@ def test_without_balance_it_is_the_plain_weighted_sum_of_means():
     torch.testing.assert_close(gradient, y.grad, rtol=1e-4, atol=1e-8)
 
 
+@pytest.mark.parametrize("balance", get_args(Balance))
+def test_the_pull_of_a_row_is_the_norm_of_its_own_gradient(balance: Balance):
+    value, gradient = gradient_of(all_terms(), balance)
+    assert value.pulls is not None
+    torch.testing.assert_close(value.pulls, gradient.flatten(1).norm(dim=1), rtol=1e-4, atol=1e-8)
+
+
 def test_the_value_is_the_weighted_sum_whatever_the_balance():
     plain, _ = gradient_of(all_terms())
     balanced, _ = gradient_of(all_terms(), "gradient")

@@ -19,6 +19,7 @@ from depthmix.batch import Batch
 from depthmix.doubt import Disagreement
 from depthmix.errors import ConfigError, DepthmixError
 from depthmix.losses import LearnedNoiseLoss, PlaneLoss, ScaleShiftInvariantLoss, SilogLoss
+from depthmix.metrics import read_images
 from depthmix.models import LightDepthNet
 from depthmix.objective import Term
 from depthmix.task import DepthTask, load_trained, predict_batch
@@ -95,6 +96,9 @@ def test_training_lowers_the_loss_and_logs_terms_sources_and_gradients(tmp_path:
     for row in rows:
         mean = (float(row["train/sources/ssi/web"]) + 2 * float(row["train/sources/ssi/kitti"])) / 3
         assert float(row["train/terms/ssi"]) == pytest.approx(mean)
+        pulls = [float(row[f"train/pulls/{name}"]) for name in ("web", "kitti", "planes")]
+        assert sum(pulls) == pytest.approx(1)
+        assert min(pulls) > 0
 
 
 def test_validation_logs_every_set_with_what_it_can_bear(tmp_path: Path):
@@ -117,6 +121,10 @@ def test_test_writes_json_and_csv_and_shows_the_table(tmp_path: Path, capsys: py
         ("walls", "weak", "none", 2),
     ]
     assert (tmp_path / "test.csv").is_file()
+    [first, *_] = record["rows"]
+    assert first["abs_rel_low"] <= first["abs_rel"] <= first["abs_rel_high"]
+    images = [row["abs_rel"] for row in read_images(tmp_path / "test_images.json") if row["set"] == "rooms"]
+    assert sum(images[::2]) / 2 == pytest.approx(first["abs_rel"])
     assert "rooms" in capsys.readouterr().out
 
 

@@ -4,15 +4,16 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
-from jaxtyping import Float64, UInt64
+from jaxtyping import Bool, Float32, Float64, UInt64
 
 from depthmix.audit.edges import edge_scores
 from depthmix.audit.pictures import fingerprint
 from depthmix.sample import DEPTH_KINDS, Intrinsics, Sample
 
-__all__ = ["BINS", "Measures", "field_of_view", "measure", "nearness_downwards", "plane_residuals"]
+__all__ = ["BINS", "GRID", "Measures", "field_of_view", "measure", "nearness_downwards", "plane_residuals"]
 
 FEW: Final = 20_000  # pixels that are enough for ranks, counts of distinct values and histograms
+GRID: Final = (24, 32)  # rows and columns of the map of where labels lie
 # Edges of the histogram: a quarter of an octave each, from 1 cm to 4 km for depth; other labels fill [0, 1].
 BINS: Final = 0.01 * 2.0 ** (np.arange(75) / 4)
 
@@ -25,6 +26,7 @@ class Measures:
         key: name of the sample inside its source.
         size: rows and columns.
         valid: share of pixels with a label.
+        coverage: the same in each of `GRID` equal parts of the picture.
         sky: share of pixels known to be sky.
         sky_height: mean row of the sky as a share of the rows, 0 = top.
         planes: number of plane instances.
@@ -38,6 +40,7 @@ class Measures:
         at_low: share of the valid pixels that hold the smallest value.
         at_high: share of the valid pixels that hold the largest value.
         downwards: rank correlation of nearness with the row: positive where what is lower is nearer.
+        focal: horizontal focal length in pixels of this picture.
         fov: horizontal field of view in degrees.
         aspect: fx / fy.
         off_centre: distance of the principal point from the middle, as a share of the size.
@@ -53,6 +56,7 @@ class Measures:
     key: str
     size: tuple[int, int]
     valid: float
+    coverage: np.ndarray
     sky: float
     sky_height: float | None
     planes: int
@@ -66,6 +70,7 @@ class Measures:
     at_low: float | None
     at_high: float | None
     downwards: float | None
+    focal: float | None
     fov: float | None
     aspect: float | None
     off_centre: float | None
@@ -80,7 +85,7 @@ class Measures:
     def plain(self) -> dict[str, Any]:
         """Return everything that fits into JSON."""
         kept = asdict(self)
-        for name in ("scores", "stride", "prints", "histogram"):
+        for name in ("scores", "stride", "prints", "histogram", "coverage"):
             del kept[name]
         return kept
 
@@ -96,6 +101,7 @@ def measure(sample: Sample) -> Measures:
         key=sample.key,
         size=sample.size,
         valid=float(sample.valid.mean()),
+        coverage=_coverage(sample.valid),
         sky=float(sample.sky.mean()),
         sky_height=float(rows.mean() / sample.size[0]) if rows.size else None,
         planes=int(np.count_nonzero(np.unique(sample.planes))),
@@ -103,6 +109,7 @@ def measure(sample: Sample) -> Measures:
         pairs=0 if sample.pairs is None else len(sample.pairs),
         **_of_values(values),
         downwards=nearness_downwards(sample),
+        focal=camera.fx if camera else None,
         fov=field_of_view(camera, sample.size[1]) if camera else None,
         aspect=camera.fx / camera.fy if camera else None,
         off_centre=_off_centre(camera, sample.size) if camera else None,
@@ -155,6 +162,15 @@ def plane_residuals(sample: Sample, fewest: int = 50) -> Float64[np.ndarray, " n
         fitted = design @ np.linalg.lstsq(design, values, rcond=None)[0]
         found.append(float(np.std(values - fitted) / values.mean()))
     return np.array(found)
+
+
+def _coverage(valid: Bool[np.ndarray, "h w"]) -> Float32[np.ndarray, "r c"]:
+    import cv2
+
+    # The mean over each part; pictures smaller than the grid are repeated.
+    rows, columns = GRID
+    found = cv2.resize(valid.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
+    return np.asarray(found, np.float32)
 
 
 def _of_values(values: np.ndarray) -> dict[str, Any]:

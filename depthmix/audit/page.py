@@ -6,11 +6,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 from markupsafe import Markup
 
 from depthmix import __version__
-from depthmix.audit.measures import BINS
+from depthmix.audit.drawings import histogram
 from depthmix.audit.run import WORDS, Audit, spread_out
 from depthmix.errors import DepthmixError
 from depthmix.plot.figures import format_number
@@ -69,7 +68,7 @@ def _shown(source: Source, audit: Audit) -> _Shown:
     ]
     pictures = encode_strips(strips, budget=1_000_000)
     drawn = list(zip(strips, pictures, strict=True))
-    return _Shown(audit, numbers, _histogram(audit), drawn)
+    return _Shown(audit, numbers, histogram(audit), drawn)
 
 
 def _strips(source: Source, audit: Audit) -> list[Strip]:
@@ -89,32 +88,3 @@ def _shown_keys(audit: Audit) -> list[str]:
     named = [finding.keys[0].split(" = ")[0] for finding in audit.findings if finding.keys]
     spread = spread_out([one.key for one in audit.samples], SHOWN)
     return list(dict.fromkeys([*(key for key in named if key in read), *spread]))[:SHOWN]
-
-
-def _histogram(audit: Audit) -> Markup | None:
-    """Draw the shares of the valid pixels over the logarithm of depth."""
-    counted = [one.histogram for one in audit.samples if one.histogram is not None]
-    if not counted:
-        return None
-    # Each sample weighs the same, whatever its number of pixels.
-    shares = np.mean([np.array(counts) / max(1, sum(counts)) for counts in counted], axis=0)
-    used = np.flatnonzero(shares)
-    if not used.size:
-        return None
-    first, last = int(used[0]), int(used[-1]) + 1
-    width = 700 / (last - first)
-    bars = [
-        f'<rect x="{10 + width * place:.1f}" y="{110 - 100 * share / shares.max():.1f}" '
-        f'width="{max(width - 1, 0.5):.1f}" height="{100 * share / shares.max():.1f}"/>'
-        for place, share in enumerate(shares[first:last])
-    ]
-    ticks = [
-        f'<text x="{10 + width * (place - first):.1f}" y="126" text-anchor="middle">{BINS[place]:.3g}</text>'
-        for place in range(first, last + 1)
-        if (place - first) % max(1, (last - first) // 8) == 0
-    ]
-    label = f"histogram of depth of {audit.name}"
-    # Numbers at the ends reach beyond the outer bars.
-    return Markup('<svg class="bars" viewBox="-20 0 760 132" role="img" aria-label="{}">{}</svg>').format(
-        label, Markup("".join(bars + ticks))
-    )

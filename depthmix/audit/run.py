@@ -30,6 +30,7 @@ WORDS: Final = {
     "high": "largest label value",
     "distinct": "distinct values (of 20 000)",
     "downwards": "lower is nearer (rank correlation)",
+    "focal": "focal length, px",
     "fov": "horizontal field of view, degrees",
     "sigma": "sigma over value, median",
     "plane_residual": "inverse depth off its plane, share",

@@ -17,6 +17,7 @@ __all__ = ["Chart", "line_chart", "run_charts"]
 WIDTH, HEIGHT = 420, 200
 LEFT, RIGHT, TOP, BOTTOM = 58, 8, 8, 24
 POINTS: Final = 160  # a longer curve is averaged down: more points than pixels only make the page large
+ALL_POINTS: Final = 50_000  # of all charts of a page, at most 12 bytes each
 DASHES: Final = ("", "6 3", "2 2", "8 3 2 3", "1 4", "12 4")
 STYLES: Final = len(DASHES)
 VALIDATION: Final = ("abs_rel", "abs_rel_aligned", "delta1_aligned", "ssi", "planarity_angle", "normal_angle")
@@ -32,31 +33,36 @@ class Chart:
 
 
 def run_charts(curves: Mapping[str, Curve]) -> list[Chart]:
-    """Draw the charts of a run: total loss, terms by source, gradient norms, weights, validation errors."""
+    """Draw the charts of a run: losses, terms by source, gradients, weights, validation errors."""
+    points = max(16, min(POINTS, ALL_POINTS // max(1, len(curves))))
     terms = _below(curves, "train/terms/")
-    charts = []
+    charts = _validation(curves, points)
     if "train/loss" in curves:
-        charts.append(line_chart("total loss", {"all terms": curves["train/loss"]}))
+        charts.append(line_chart("total loss", {"all terms": curves["train/loss"]}, points))
     for term, curve in terms.items():
         by_source = _below(curves, f"train/sources/{term}/")
-        charts.append(line_chart(f"loss {term}", {"all sources": curve, **by_source}))
+        charts.append(line_chart(f"loss {term}", {"all sources": curve, **by_source}, points))
     gradients = _below(curves, "train/gradients/")
     if gradients:
-        charts.append(line_chart("gradient norm at the prediction", gradients))
+        charts.append(line_chart("gradient norm at the prediction", gradients, points))
     weights = _below(curves, "train/weights/")
     if weights:
-        charts.append(line_chart("weight of each term as the balance chose it", weights))
-    return charts + _validation(curves)
+        charts.append(line_chart("weight of each term as the balance chose it", weights, points))
+    shares = _below(curves, "train/pulls/")
+    if shares:
+        charts.append(line_chart("share of the gradient by source", shares, points))
+    return charts
 
 
-def line_chart(title: str, curves: Mapping[str, Curve]) -> Chart:
+def line_chart(title: str, curves: Mapping[str, Curve], points: int = POINTS) -> Chart:
     """Draw curves over the training step; log scale where they span more than a factor of 20.
 
     Args:
         title: what the numbers are.
         curves: the lines by name; gaps stay gaps.
+        points: a longer curve is averaged down to so many.
     """
-    reduced = {name: _reduced(curve) for name, curve in curves.items()}
+    reduced = {name: _reduced(curve, points) for name, curve in curves.items()}
     known = [value for _, values in reduced.values() for value in values if value is not None]
     if not known:
         return Chart(title, Markup("<p class=note>No finite value was logged.</p>"), [])
@@ -149,9 +155,9 @@ def _line(frame: _Frame, number: int, steps: list[float], values: list[float | N
     return Markup(f'<path class="line s{number % STYLES}"{dashed} d="{"".join(path)}"/>')  # numbers only
 
 
-def _reduced(curve: Curve) -> tuple[list[float], list[float | None]]:
-    """Average the curve down to at most `POINTS` points; a stretch without a finite value is a gap."""
-    stretches = np.array_split(np.arange(len(curve.steps)), min(POINTS, len(curve.steps)))
+def _reduced(curve: Curve, points: int) -> tuple[list[float], list[float | None]]:
+    """Average the curve down to at most so many points; a stretch without a finite value is a gap."""
+    stretches = np.array_split(np.arange(len(curve.steps)), min(points, len(curve.steps)))
     steps, values = [], []
     for stretch in stretches:
         steps.append(float(np.mean([curve.steps[i] for i in stretch])))
@@ -169,10 +175,12 @@ def _below(curves: Mapping[str, Curve], prefix: str) -> dict[str, Curve]:
     return {name.removeprefix(prefix): curve for name, curve in curves.items() if name.startswith(prefix)}
 
 
-def _validation(curves: Mapping[str, Curve]) -> list[Chart]:
+def _validation(curves: Mapping[str, Curve], points: int) -> list[Chart]:
     """Draw the main validation measures, each with one line per set."""
     measures: dict[str, dict[str, Curve]] = {}
     for name, curve in _below(curves, "val/").items():
         group, _, measure = name.rpartition("/")
         measures.setdefault(measure, {})[group or "all sets"] = curve
-    return [line_chart(f"validation {name}", measures[name]) for name in VALIDATION if name in measures]
+    return [
+        line_chart(f"validation {name}", measures[name], points) for name in VALIDATION if name in measures
+    ]

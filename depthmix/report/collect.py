@@ -3,18 +3,21 @@
 import csv
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import yaml
 
 from depthmix.errors import DepthmixError, StorageError
+from depthmix.metrics.image_file import IMAGES, read_images
 from depthmix.plain_yaml import parse_yaml, read_yaml_text
+from depthmix.report.mix import expected_shares, trained_steps
 from depthmix.store import ShardSet
 from depthmix.store.local import find_sets
 from depthmix.store.record import read_plain
 from depthmix.store.strict_json import parse
+from depthmix.worst import WORST
 
 if TYPE_CHECKING:
     from depthmix.trained import Trained
@@ -62,6 +65,8 @@ class RunFacts:
     config_text: str | None = None
     curves: dict[str, Curve] = field(default_factory=dict)
     results: dict[str, Any] | None = None
+    images: list[dict[str, Any]] = field(default_factory=list)
+    worst: list[dict[str, Any]] = field(default_factory=list)
     sets: list[SetFacts] = field(default_factory=list)
     trained: "Trained | None" = None
     problems: list[str] = field(default_factory=list)
@@ -79,7 +84,7 @@ class RunFacts:
 
 
 def collect(run: Path, data_root: Path, checkpoint: Path | None = None, *, trust: bool = False) -> RunFacts:
-    """Read configuration, curves, results, prepared sets and network of a run.
+    """Read configuration, curves, results, worst samples, prepared sets and network of a run.
 
     Args:
         run: the run folder.
@@ -98,8 +103,11 @@ def collect(run: Path, data_root: Path, checkpoint: Path | None = None, *, trust
     config = _config(facts)
     _metrics(facts)
     _results(facts)
+    _images(facts)
+    _worst(facts)
     _sets(facts, config)
     _network(facts, run / "last.ckpt" if checkpoint is None else checkpoint, trust)
+    _changed_data(facts)
     return facts
 
 
@@ -194,10 +202,41 @@ def _results(facts: RunFacts) -> None:
         facts.problems.append(f"{file}: not a record of an evaluation ({error!r})")
 
 
+def _images(facts: RunFacts) -> None:
+    file = facts.folder / IMAGES
+    if file.is_file():
+        facts.images = _try(facts, lambda: read_images(file)) or []
+
+
+def _worst(facts: RunFacts) -> None:
+    file = facts.folder / WORST
+    if not file.is_file():
+        facts.missing["worst"] = (
+            "Not asked for: `disagreement: {}` in the model section lists the samples whose loss stands out."
+        )
+        return
+    try:
+        entries = parse(read_plain(file, most=_MAX_RESULTS))["samples"]
+        facts.worst = [_worst_entry(entry) for entry in entries]
+    except DepthmixError as error:
+        facts.problems.append(str(error))
+    except (ValueError, KeyError, TypeError) as error:
+        facts.problems.append(f"{file}: no list of samples ({error!r})")
+
+
+def _worst_entry(entry: dict[str, Any]) -> dict[str, Any]:
+    losses = {str(term): value for term, value in dict(entry["losses"]).items()}
+    texts = {name: str(entry[name]) for name in ("sample", "source")}
+    return (
+        texts | {name: float(entry[name]) for name in ("mean_score", "weight", "seen")} | {"losses": losses}
+    )
+
+
 def _sets(facts: RunFacts, config: Mapping[str, Any]) -> None:
     data = config.get("data")
     data = data if isinstance(data, dict) else {}
     data = data.get("init_args", data)
+    data = data if isinstance(data, dict) else {}
     specs = {name: _spec(name, spec) for name, spec in _mapping(data, "sources").items()}
     if not specs:
         found = _try(facts, lambda: find_sets(facts.data_root)) or []
@@ -205,6 +244,9 @@ def _sets(facts: RunFacts, config: Mapping[str, Any]) -> None:
     total = sum(weight for weight, _ in specs.values()) or 1.0
     for name, (weight, path) in specs.items():
         _add(facts, name, "training", path, weight, weight / total)
+    planned = expected_shares(data, facts.training, trained_steps(facts.curves))
+    if planned:
+        facts.sets = [replace(one, share=planned[one.name]) for one in facts.sets]
     seen = {(name, path) for name, (_, path) in specs.items()}
     for key, role in (("test_sources", "test"), ("val_sources", "validation")):
         for name, spec in _mapping(data, key).items():
@@ -249,6 +291,17 @@ def _network(facts: RunFacts, checkpoint: Path, trust: bool) -> None:
     from depthmix.trained import load_trained
 
     facts.trained = _try(facts, lambda: load_trained(checkpoint, trust=trust))
+
+
+def _changed_data(facts: RunFacts) -> None:
+    """Compare what the network was trained on with what lies there now."""
+    known = facts.trained.origin.data if facts.trained else {}
+    for one in facts.training:
+        if one.shards and one.name in known and known[one.name] != one.shards.root_hash:
+            facts.problems.append(
+                f"{one.name}: the data here is not what the network was trained on "
+                f"(fingerprint {one.shards.root_hash[:12]}, then {known[one.name][:12]})"
+            )
 
 
 def _try(facts: RunFacts, work: Callable[[], Found]) -> Found | None:

@@ -1,10 +1,8 @@
 """Choose samples, predict them, and encode the pictures so that the whole page stays small."""
 
 import math
-from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -16,12 +14,13 @@ from depthmix.plot.figures import format_number
 from depthmix.plot.panels import Panel, strip_panels
 from depthmix.plot.words import sample_title
 from depthmix.report.collect import RunFacts, SetFacts
+from depthmix.report.encode import as_jpeg, as_png
 from depthmix.sample import LabelKind, Sample
 
 if TYPE_CHECKING:
     from depthmix.trained import Trained
 
-__all__ = ["Picture", "Strip", "encode_strips", "make_strips", "strip_of"]
+__all__ = ["Picture", "Strip", "encode_strips", "make_strips", "predicted", "sample_facts", "strip_of"]
 
 SAMPLES: Final = 3
 WIDTHS: Final = (320, 240, 180, 128, 96, 64)  # tried in turn until the pictures fit the budget
@@ -90,18 +89,19 @@ def strip_of(sample: Sample, trained: "Trained | None" = None) -> Strip:
     """Draw one sample, with prediction and error where there is a network."""
     metric, depth = False, None
     if trained is not None:
-        metric, depth = _predicted(sample, trained)
-    return Strip(sample_title(sample), _facts(sample), strip_panels(sample, depth, metric=metric))
+        metric, depth = predicted(sample, trained)
+    return Strip(sample_title(sample), sample_facts(sample), strip_panels(sample, depth, metric=metric))
 
 
-def _predicted(sample: Sample, trained: "Trained") -> tuple[bool, Float32[np.ndarray, "h w"]]:
+def predicted(sample: Sample, trained: "Trained") -> tuple[bool, Float32[np.ndarray, "h w"]]:
+    """Return whether the prediction is in metres, and predicted depth."""
     from depthmix.predict import predict_image
 
     found = predict_image(trained, sample.image, sample.intrinsics)
     return found.metric, found.values if found.metric else 1 / found.values
 
 
-def _facts(sample: Sample) -> str:
+def sample_facts(sample: Sample) -> str:
     """Say size, range and camera of a sample in one line."""
     height, width = sample.size
     parts = [f"{width} x {height} pixels"]
@@ -121,7 +121,7 @@ def _picture(strip: Strip, panel: Panel, width: int) -> Picture:
     rgb = _reduced(panel.rgb, width, photo)
     unit = panel.scale.unit if panel.scale else ""
     return Picture(
-        uri=_jpeg(rgb) if photo else _png(rgb),
+        uri=as_jpeg(rgb) if photo else as_png(rgb),
         alt=f"{panel.title} of {strip.title}",
         caption=panel.title,
         gradient=_gradient(panel.scale) if panel.scale else "",
@@ -145,21 +145,3 @@ def _reduced(rgb: UInt8[np.ndarray, "h w 3"], width: int, photo: bool) -> UInt8[
     size = (width, max(1, math.ceil(rgb.shape[0] * width / rgb.shape[1])))
     how: Any = Image.Resampling.BOX if photo else Image.Resampling.NEAREST
     return np.asarray(Image.fromarray(rgb).resize(size, how))
-
-
-def _jpeg(rgb: UInt8[np.ndarray, "h w 3"]) -> str:
-    from PIL import Image
-
-    target = BytesIO()
-    Image.fromarray(rgb).save(target, format="JPEG", quality=85)
-    return "data:image/jpeg;base64," + b64encode(target.getvalue()).decode("ascii")
-
-
-def _png(rgb: UInt8[np.ndarray, "h w 3"]) -> str:
-    from PIL import Image
-
-    target = BytesIO()
-    # A palette halves the file; the maps have at most 256 colours and two patterns anyway.
-    small = Image.fromarray(rgb).quantize(256, dither=Image.Dither.NONE)
-    small.save(target, format="PNG", optimize=True)
-    return "data:image/png;base64," + b64encode(target.getvalue()).decode("ascii")

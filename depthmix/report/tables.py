@@ -11,7 +11,17 @@ from depthmix.plot.words import kind_words
 from depthmix.report.collect import RunFacts, SetFacts
 from depthmix.sample import LabelKind
 
-__all__ = ["Cell", "MixRow", "Results", "mix_row", "results_table", "skipped_rows", "versions"]
+__all__ = [
+    "MEASURES",
+    "Cell",
+    "MixRow",
+    "Results",
+    "mix_row",
+    "results_table",
+    "short",
+    "skipped_rows",
+    "versions",
+]
 
 # Measure, unit, and whether a higher value is better.
 MEASURES: Final = {
@@ -42,7 +52,17 @@ ALIGNMENTS: Final = {
     "affine_inverse_depth": "after fitting scale and shift of inverse depth",
     "robust_inverse_depth": "after fitting scale and shift of inverse depth by absolute errors, truncated",
 }
-PACKAGES: Final = ("depthmix", "torch", "lightning", "numpy", "h5py", "opencv-python-headless")
+PACKAGES: Final = (
+    "depthmix",
+    "torch",
+    "lightning",
+    "torchmetrics",
+    "kornia",
+    "numpy",
+    "h5py",
+    "numcodecs",
+    "opencv-python-headless",
+)
 MOST_SKIPPED: Final = 200
 
 
@@ -65,26 +85,48 @@ class MixRow:
     size: str
     weight: str
     share: float | None
+    pull: float | None
+    root_hash: str
+    raw_hash: str
+    written_by: str
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Hold one number of the evaluation; `best` of its column under the same alignment."""
+    """Hold one number of the evaluation.
+
+    Args:
+        text: the number.
+        best: of its column under the same alignment.
+        interval: where 95 % of averages over images drawn anew lie; empty where it is not known.
+    """
 
     text: str
     best: bool
+    interval: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Hold the evaluation: column heads, and per alignment its rows of (set row, cells)."""
+    """Hold the evaluation: column heads, per alignment its rows of (set row, cells), and sets without any."""
 
     heads: list[str]
     blocks: list[tuple[str, list[tuple[Mapping[str, Any], list[Cell]]]]]
+    silent: list[str]
+
+    @property
+    def has_intervals(self) -> bool:
+        """Whether any number has one."""
+        return any(cell.interval for _, rows in self.blocks for _, cells in rows for cell in cells)
 
 
-def mix_row(facts: SetFacts) -> MixRow | None:
-    """Return what a prepared set states about itself; None where it could not be opened."""
+def mix_row(facts: SetFacts, pull: float | None = None) -> MixRow | None:
+    """Return what a prepared set states about itself; None where it could not be opened.
+
+    Args:
+        facts: the set and its part in the run.
+        pull: its share of the gradient.
+    """
     if facts.shards is None:
         return None
     info = facts.shards.info
@@ -106,6 +148,10 @@ def mix_row(facts: SetFacts) -> MixRow | None:
         size=_size(info.get("size")),
         weight="" if facts.weight is None else f"{facts.weight:g}",
         share=facts.share,
+        pull=pull,
+        root_hash=facts.shards.root_hash,
+        raw_hash=str(info.get("fingerprint", "")),
+        written_by=str(info.get("version", "")),
     )
 
 
@@ -116,13 +162,16 @@ def results_table(rows: Sequence[Mapping[str, Any]]) -> Results:
     """
     rows = [reported(row) for row in rows]
     names = [name for name in MEASURES if any(_is_number(row.get(name)) for row in rows)]
-    blocks = []
+    bearing = [row for row in rows if any(_is_number(row.get(name)) for name in names)]
+    said = {str(row["set"]) for row in bearing}
+    silent = list(dict.fromkeys(str(row["set"]) for row in rows if str(row["set"]) not in said))
+    rows, blocks = bearing, []
     for alignment in dict.fromkeys(str(row["alignment"]) for row in rows):
         group = [row for row in rows if str(row["alignment"]) == alignment]
         best = {name: _best(group, name) for name in names}
-        cells = [(row, [_cell(row.get(name), best[name]) for name in names]) for row in group]
+        cells = [(row, [_cell(row, name, best[name]) for name in names]) for row in group]
         blocks.append((ALIGNMENTS.get(alignment, alignment), cells))
-    return Results([_head(name) for name in names], blocks)
+    return Results([_head(name) for name in names], blocks, silent)
 
 
 def skipped_rows(facts: RunFacts) -> tuple[list[tuple[str, Mapping[str, str]]], int]:
@@ -163,7 +212,15 @@ def _best(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
     return max(values) if MEASURES[name][1] else min(values)
 
 
-def _cell(value: object, best: float | None) -> Cell:
+def _cell(row: Mapping[str, Any], name: str, best: float | None) -> Cell:
+    value, ends = row.get(name), [row.get(f"{name}_{end}") for end in ("low", "high")]
     if not isinstance(value, int | float) or isinstance(value, bool):
         return Cell("-", False)
-    return Cell(f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}", best is not None and value == best)
+    known = all(_is_number(end) for end in ends) and ends[0] != ends[1]
+    interval = "\u2013".join(short(float(end)) for end in ends if end is not None) if known else ""
+    return Cell(short(value), best is not None and value == best, interval)
+
+
+def short(value: float) -> str:
+    """Write a measure with three digits behind the point, or one where it is large."""
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"

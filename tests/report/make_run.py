@@ -87,6 +87,7 @@ def make_run(run: Path) -> Path:
     make_config(run)
     make_curves(run)
     make_results(run)
+    make_worst(run)
     make_checkpoint(run)
     return run
 
@@ -113,7 +114,8 @@ def make_curves(run: Path) -> None:
         "train/sources/ssi/web",
         "train/sources/ssi/kitti",
     ]
-    names += ["train/gradients/ssi", "train/gradients/plane", "val/stereo/abs_rel"]
+    names += ["train/gradients/ssi", "train/gradients/plane", "train/pulls/web", "train/pulls/kitti"]
+    names += ["val/stereo/abs_rel"]
     lines = [",".join(["epoch", "step", *names])]
     for step in range(0, 400, 20):
         ssi = 0.6 * 0.99**step + 0.1
@@ -126,6 +128,8 @@ def make_curves(run: Path) -> None:
             f"{ssi * 0.8:.5f}",
             f"{ssi * 30:.3f}",
             "0.1",
+            "0.75",
+            "0.25",
         ]
         lines.append(",".join([str(step // 100), str(step), *row, ""]))
         if step % 100 == 80:
@@ -139,13 +143,29 @@ def make_results(run: Path) -> None:
         {
             "set": name, "family": "calibrated stereo", "tier": "middle", "kind": "METRIC_DEPTH", "count": 3,
             "alignment": alignment, "abs_rel": value, "delta1": 1 - value, "rmse": 120.0,
-            "planarity_angle": angle,
+            "planarity_angle": angle, "abs_rel_low": 0.9 * value, "abs_rel_high": 1.2 * value,
         }
         for name, value, angle in (("stereo", 0.25, 12.0), ("rooms<x>", 0.125, None))
         for alignment in ("none", "affine_inverse_depth")
     ]  # fmt: skip
     record = {"schema": 1, "version": "0.1.0", "checkpoint": "last.ckpt", "rows": rows}
     (run / "test.json").write_text(json.dumps(record))
+
+    images = [
+        {"set": "stereo", "alignment": "none", "image": f"stereo/{key}", "abs_rel": value}
+        for key, value in {"a": 0.1, "bb": 0.5, "ccc": 0.15}.items()
+    ]
+    (run / "test_images.json").write_text(json.dumps({"schema": 1, "images": images}))
+
+
+def make_worst(run: Path) -> None:
+    """Write worst.json: a sample of the mix with a hostile name, and one that is not there any more."""
+    entries = [
+        {"sample": sample, "source": source, "seen": 3, "mean_score": 4.5, "weight": 0.4, "score": 5.0,
+         "losses": {"ssi": 0.75, "<i>term</i>": None}}
+        for sample, source in ((f"web/{HOSTILE}", "web"), ("gone/x", "gone"))
+    ]  # fmt: skip
+    (run / "worst.json").write_text(json.dumps({"step": 400, "samples": entries}))
 
 
 def make_checkpoint(run: Path) -> None:

@@ -75,15 +75,25 @@ def test_terms_sources_gradients_and_validation_each_have_their_chart():
         "train/sources/ssi/web",
         "train/gradients/ssi",
         "train/weights/ssi",
+        "train/pulls/web",
         "val/a/b/abs_rel",
     ]
     charts = run_charts(dict.fromkeys(names, curve))
     assert [chart.title for chart in charts] == [
+        "validation abs_rel",
         "total loss",
         "loss ssi",
         "gradient norm at the prediction",
         "weight of each term as the balance chose it",
-        "validation abs_rel",
+        "share of the gradient by source",
     ]
-    assert [entry[2] for entry in charts[1].legend] == ["all sources", "web"]
-    assert charts[4].legend[0][2] == "a/b"
+    assert [entry[2] for entry in charts[2].legend] == ["all sources", "web"]
+    assert charts[0].legend[0][2] == "a/b"
+
+
+def test_many_curves_get_fewer_points_each():
+    curve = Curve(list(range(400)), [float(step) for step in range(400)])
+    few = run_charts({"train/loss": curve})
+    many = run_charts({f"train/terms/{number}": curve for number in range(1000)})
+    assert str(few[0].svg).count("L") == 159
+    assert str(many[0].svg).count("L") == 49

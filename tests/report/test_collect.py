@@ -11,11 +11,11 @@ from depthmix.report.tables import mix_row
 def test_a_whole_run_is_read(run, data_root):
     facts = collect(run, data_root)
     assert not facts.missing
-    assert [(one.name, one.weight, one.share) for one in facts.training] == [
-        ("kitti", 1.0, 0.4),
-        ("planes", 0.5, 0.2),
-        ("web", 1.0, 0.4),
-    ]
+    weights = {one.name: one.weight for one in facts.training}
+    shares = {one.name: one.share for one in facts.training}
+    assert weights == {"kitti": 1.0, "planes": 0.5, "web": 1.0}
+    assert shares == pytest.approx({"kitti": 0.4, "planes": 0.2, "web": 0.4}, abs=0.001)
+    assert (len(facts.images), len(facts.worst)) == (3, 2)
     assert [(one.name, one.role) for one in facts.evaluation] == [("stereo", "test")]
     assert facts.trained is not None
     assert len(facts.results["rows"]) == 4
@@ -31,7 +31,7 @@ def test_what_went_wrong_comes_first(run, data_root):
 def test_an_empty_run_says_what_to_run_next(tmp_path, data_root):
     facts = collect(tmp_path, data_root)
     assert not facts.problems[1:]  # the skipped sample of kitti
-    assert set(facts.missing) == {"config", "curves", "results", "network"}
+    assert set(facts.missing) == {"config", "curves", "results", "network", "worst"}
     assert "depthmix fit" in facts.missing["curves"]
     assert "depthmix test" in facts.missing["results"]
     assert [one.name for one in facts.training] == ["kitti", "planes", "stereo", "web"]
@@ -69,6 +69,10 @@ def test_a_unit_that_repeats_the_kind_is_left_out(run, data_root):
         ("test.json", b'{"rows": [1]}'),
         ("test.json", b'{"rows": [{"set": "a"}]}'),
         ("test.json", b"[]"),
+        ("test_images.json", b'{"images": [{"set": "a"}]}'),
+        ("test_images.json", b'{"images": [{"set": "a", "alignment": "none", "image": "x", "abs_rel": []}]}'),
+        ("worst.json", b"[1]"),
+        ("worst.json", b'{"samples": [{"sample": "a"}]}'),
         ("last.ckpt", b"not a checkpoint"),
     ],
 )

@@ -1,18 +1,21 @@
 import re
 import shutil
-from base64 import b64decode
+from base64 import b64decode, b64encode
+from hashlib import sha256
 from html.parser import HTMLParser
+from importlib.resources import files
 from io import BytesIO
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from depthmix.plot import Panel, Scale
 from depthmix.report import build_report
 from depthmix.report.collect import collect
 from depthmix.report.page import render
-from depthmix.report.strips import Strip, _facts, encode_strips
+from depthmix.report.strips import Strip, encode_strips, sample_facts
 from depthmix.report.tables import results_table
 from depthmix.sample import LabelKind
 from tests.plot.scenes import corner
@@ -58,8 +61,13 @@ def page(tmp_path_factory, data_root) -> Reader:
     return read(build_report(run, data_root).read_text(encoding="utf-8"))
 
 
-def test_the_page_needs_no_network_and_no_script(page):
-    assert not {"script", "link", "iframe", "object", "base"} & {tag for tag, _ in page.tags}
+def test_the_page_needs_no_network_and_runs_no_script_but_our_own(page):
+    assert not {"link", "iframe", "object", "base"} & {tag for tag, _ in page.tags}
+    assert [attributes for tag, attributes in page.tags if tag == "script"] == [{}]
+    [policy] = [value["content"] for tag, value in page.tags if "http-equiv" in value]
+    ours = (files("depthmix.report") / "cloud.js").read_bytes()
+    assert f"script-src 'sha256-{b64encode(sha256(ours).digest()).decode()}'" in policy
+    assert policy.startswith("default-src 'none'; img-src data:")
     for _, attributes in page.tags:
         assert not [name for name in attributes if name.startswith("on")]
         for name in ("src", "href", "action", "data"):
@@ -78,7 +86,8 @@ def test_hostile_names_appear_as_text(page):
 
 def test_every_picture_has_an_alternative_text_and_is_a_picture(page):
     pictures = [attributes for tag, attributes in page.tags if tag == "img"]
-    assert len(pictures) == 4 * 3 * 4
+    strips, audits, still, worst = 4 * 3 * 4, 3, 1, 2 * 4
+    assert len(pictures) == strips + audits + still + worst
     assert all(len(picture["alt"]) > 10 for picture in pictures)
     starts = {b64decode(picture["src"].split(",")[1])[:3] for picture in pictures}
     assert starts == {b"\x89PN", b"\xff\xd8\xff"}
@@ -138,7 +147,7 @@ def test_a_damaged_sample_is_a_problem_not_a_crash(run, data_root, tmp_path):
     shard.write_bytes(bytes(data))
     page = render(collect(run, copy))
     assert "checksum" in page
-    assert page.index("checksum") < page.index("The mix")
+    assert page.index("checksum") < page.index(">The mix<")
 
 
 def test_pictures_shrink_until_they_fit_the_budget():
@@ -175,5 +184,41 @@ def test_measures_that_a_set_can_not_bear_are_dashes():
 
 
 def test_facts_of_a_label_of_pairs_count_them():
-    assert "3 pairs of points" in _facts(corner(LabelKind.ORDINAL))
-    assert "label from" not in _facts(corner(LabelKind.ORDINAL))
+    assert "3 pairs of points" in sample_facts(corner(LabelKind.ORDINAL))
+    assert "label from" not in sample_facts(corner(LabelKind.ORDINAL))
+
+
+def test_the_page_holds_what_issue_eight_asks_for(page):
+    words = " ".join(page.text)
+    for text in (
+        "share of gradient",
+        "75.0 %",
+        "0.225\u20130.300",  # the interval below 0.25
+        "worst image of each set",
+        "unit check",
+        "Fingerprints of the data",
+        "Versions",
+        "In space",
+    ):
+        assert text in words, text
+    ids = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
+    contents = [attributes["href"][1:] for tag, attributes in page.tags if tag == "a"][1:]
+    assert contents == ["results", "curves", "cloud", "evaluation", "mix", "training", "worst", "audit",
+                        "skipped", "config"]  # fmt: skip
+    assert set(contents) <= ids
+
+
+def test_a_page_keeps_to_three_megabytes_whatever_the_configuration_holds(run, data_root):
+    (run / "config.yaml").write_text("# " + "x" * 400_000 + "\ndata: {sources: {web: {weight: 1}}}\n")
+    page = build_report(run, data_root).read_bytes()
+    assert len(page) <= 3_000_000
+    assert b"the rest stands in config.yaml" in page
+
+
+def test_data_that_changed_since_the_training_is_a_problem(run, data_root):
+    content = torch.load(run / "last.ckpt", weights_only=True)
+    content["depthmix"]["origin"] = {"data": {"web": "0" * 64}, "mix": {}}
+    torch.save(content, run / "last.ckpt")
+    assert "web: the data here is not what the network was trained on" in " ".join(
+        collect(run, data_root).problems
+    )

@@ -1,6 +1,8 @@
 """Attacks by a prepared set whose hashes are all right: a hash is no signature."""
 
+import json
 import os
+import shutil
 import struct
 import zlib
 from hashlib import sha256
@@ -277,10 +279,18 @@ def names_run_in_a_browser_that_shows_the_report(box):
     reseal(box.copy("data/" + "web"), change)
     box.write("run/metrics.csv", f"step,epoch,{hostile}\n1,0,3.0\n")
     box.write("run/config.yaml", f"data: {{sources: {{web: {{path: '{hostile}'}}}}}}\n# {hostile}\n")
+    losses = {"seen": 1, "mean_score": 1, "weight": 1, "losses": {hostile: 1.0}}
+    worst = {"samples": [{"sample": hostile, "source": hostile, **losses}]}
+    box.write("run/worst.json", json.dumps(worst))
+    images = [{"set": hostile, "alignment": "none", "image": f"{hostile}{i}", "abs_rel": i} for i in range(3)]
+    box.write("run/test_images.json", json.dumps({"images": images}))
+    box.write("run/test.json", json.dumps({"rows": [{"set": hostile, "alignment": hostile, "abs_rel": 1.0}]}))
+    shutil.copytree(box.root / "run", box.root / hostile)
     cli("report", box.root / "run", "--data", box.root / "data")
-    page = (box.root / "run" / "report.html").read_text()
-    assert "<img src=x" not in page
-    return page
+    cli("report", box.root / "run", box.root / hostile, "--data", box.root / "data")
+    pages = [(box.root / "run" / name).read_text() for name in ("report.html", "comparison.html")]
+    assert all("<img src=x" not in page for page in pages)
+    return pages[0]
 
 
 @attack
