@@ -16,7 +16,7 @@ from depthmix.bench.one import Run, load_network
 from depthmix.bench.recipes import BASE
 from depthmix.bench.results import MEAN, SHOWN, Results, cell
 from depthmix.report.charts import Chart, line_chart
-from depthmix.report.collect import Curve
+from depthmix.report.curves import Curve
 from depthmix.report.pages import page_environment
 from depthmix.report.strips import encode_strips
 from depthmix.store.record import commit

@@ -10,7 +10,7 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from depthmix.plot.figures import format_number
-from depthmix.report.collect import Curve
+from depthmix.report.curves import Curve
 
 __all__ = ["Chart", "line_chart", "run_charts"]
 

@@ -1,7 +1,5 @@
 """Read what a run left behind: whatever is missing or broken becomes a sentence, never an exception."""
 
-import csv
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +10,7 @@ import yaml
 from depthmix.errors import DepthmixError, StorageError
 from depthmix.metrics.image_file import IMAGES, read_images
 from depthmix.plain_yaml import parse_yaml, read_yaml_text
+from depthmix.report.curves import Curve, read_curves
 from depthmix.report.mix import expected_shares, trained_steps
 from depthmix.store import ShardSet
 from depthmix.store.local import find_sets
@@ -25,20 +24,7 @@ if TYPE_CHECKING:
 Found = TypeVar("Found")
 _MAX_RESULTS: Final = 16 << 20
 
-__all__ = ["Curve", "RunFacts", "SetFacts", "collect", "read_curves"]
-
-
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """Hold one logged number over the steps; None where it was not a finite number."""
-
-    steps: list[int]
-    values: list[float | None]
-
-    @property
-    def gaps(self) -> int:
-        """How many values were not finite."""
-        return sum(value is None for value in self.values)
+__all__ = ["RunFacts", "SetFacts", "collect"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,46 +95,6 @@ def collect(run: Path, data_root: Path, checkpoint: Path | None = None, *, trust
     _network(facts, run / "last.ckpt" if checkpoint is None else checkpoint, trust)
     _changed_data(facts)
     return facts
-
-
-def read_curves(file: Path) -> dict[str, Curve]:
-    """Read a `metrics.csv` with the columns `step`, `epoch` and one per logged number.
-
-    Convention: empty cells are other events' rows; "nan" and "inf" are kept as None. Columns without any
-    value are left out.
-
-    Raises:
-        StorageError: the file can not be read, or has no column `step`.
-    """
-    try:
-        with file.open(newline="", encoding="utf-8") as text:
-            reader = csv.DictReader(text)
-            if "step" not in (reader.fieldnames or []):
-                raise StorageError("has no column `step`", file=file)
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise StorageError(f"cannot be read: {error}", file=file) from error
-    names = [name for name in rows[0] if name not in ("step", "epoch")] if rows else []
-    curves = {name: _curve(rows, name) for name in names if name}
-    return {name: curve for name, curve in curves.items() if curve.steps}
-
-
-def _curve(rows: list[dict[str, str]], name: str) -> Curve:
-    cells = [(row["step"], row.get(name)) for row in rows]
-    pairs = [(int(float(step)), _number(cell)) for step, cell in cells if _is_number(step) and cell]
-    return Curve([step for step, _ in pairs], [value for _, value in pairs])
-
-
-def _is_number(cell: str | None) -> bool:
-    return _number(cell) is not None
-
-
-def _number(cell: str | None) -> float | None:
-    try:
-        value = float(cell or "")
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
 
 
 def _config(facts: RunFacts) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from depthmix.plain_yaml import parse_yaml
 from depthmix.plot.panels import strip_panels
 from depthmix.plot.words import sample_title
 from depthmix.report.charts import VALIDATION, Chart, line_chart
-from depthmix.report.collect import Curve, RunFacts, SetFacts, collect
+from depthmix.report.collect import RunFacts, SetFacts, collect
+from depthmix.report.curves import Curve
 from depthmix.report.mix import gradient_shares
 from depthmix.report.page import Pictured, fit_pictures, page, run_title, write_page
 from depthmix.report.strips import Strip, predicted, sample_facts
@@ -27,6 +28,7 @@ MOST_OPTIONS: Final = 200
 LONGEST_VALUE: Final = 200
 # What says where a run lies, and not what it is.
 PLACES: Final = ("trainer.default_root_dir", "ckpt_path")
+UNSURE: Final = "not told apart"
 JUDGED_BY: Final = ("abs_rel", "ssi", "delta1", "normal_angle", "boundary_f1")
 
 
@@ -95,7 +97,8 @@ def _render(runs: Mapping[str, RunFacts]) -> str:
         "title": f"{len(runs)} runs: {', '.join(runs)}",
         "runs": runs,
         "results": results_table(rows) if rows else None,
-        "differences": told,
+        "differences": [one for one in told if one.verdict != UNSURE],
+        "unsure": sum(one.verdict == UNSURE for one in told),
         "untold": untold,
         "charts": _charts(runs),
         "shares": shares,
@@ -119,7 +122,13 @@ def _render(runs: Mapping[str, RunFacts]) -> str:
         )
         if there
     ]
-    values["problems"] = [f"{name}: {text}" for name, one in runs.items() for text in one.problems]
+    # Skipped files are listed in the report of each run, and not here.
+    values["problems"] = [
+        f"{name}: {text}"
+        for name, one in runs.items()
+        for text in one.problems
+        if not text.endswith("see below")
+    ]
     return fit_pictures(pictured, lambda: page("compare.html.jinja", **values))
 
 
@@ -174,7 +183,7 @@ def _difference(
     mean, low, high = paired_difference([values[:1]], [values[1:]])
     sure = low > 0 or high < 0
     better = (mean > 0) == MEASURES[measure][1]
-    verdict = ("better" if better else "worse") if sure else "not told apart"
+    verdict = ("better" if better else "worse") if sure else UNSURE
     return f"{mean:+.3f}", f"{low:+.3f} to {high:+.3f}", verdict
 
 

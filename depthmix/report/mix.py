@@ -8,7 +8,8 @@ from depthmix.errors import ConfigError
 from depthmix.mixture import MixturePlan, Phase, tempered
 
 if TYPE_CHECKING:
-    from depthmix.report.collect import Curve, SetFacts
+    from depthmix.report.collect import SetFacts
+    from depthmix.report.curves import Curve
 
 __all__ = ["expected_shares", "gradient_shares", "trained_steps"]
 

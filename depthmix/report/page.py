@@ -140,7 +140,7 @@ def fit_pictures(sets: Sequence[Pictured], text: Any) -> str:
 
 
 def run_title(folder: Path) -> str:
-    """Name a run by its folder and the one above."""
+    """Name a folder, such as that of a run, with the one above."""
     return "/".join(folder.resolve().parts[-2:])
 
 

@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from depthmix.report.charts import POINTS, line_chart, run_charts
-from depthmix.report.collect import Curve
+from depthmix.report.curves import Curve
 
 
 def paths(chart) -> list[str]:

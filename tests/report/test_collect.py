@@ -4,7 +4,8 @@ import shutil
 import pytest
 
 from depthmix.errors import StorageError
-from depthmix.report.collect import collect, read_curves
+from depthmix.report.collect import collect
+from depthmix.report.curves import read_curves
 from depthmix.report.tables import mix_row
 
 

@@ -1,6 +1,7 @@
 import pytest
 
-from depthmix.report.collect import Curve, collect
+from depthmix.report.collect import collect
+from depthmix.report.curves import Curve
 from depthmix.report.mix import expected_shares, gradient_shares, trained_steps
 
 
