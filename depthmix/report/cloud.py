@@ -12,9 +12,9 @@ from depthmix.errors import DepthmixError
 from depthmix.plot.cloud import points_of
 from depthmix.plot.compare import compare
 from depthmix.plot.words import label_unit, sample_title
-from depthmix.predict import predict_image
 from depthmix.report.collect import RunFacts
 from depthmix.report.encode import as_png
+from depthmix.report.strips import predicted
 from depthmix.sample import DEPTH_KINDS, Intrinsics, Sample
 
 __all__ = ["Cloud", "cloud_of", "find_cloud", "still"]
@@ -144,9 +144,8 @@ def still(
 def _predicted(sample: Sample, facts: RunFacts) -> tuple[Float[np.ndarray, "h w"] | None, str]:
     if facts.trained is None:
         return None, ""
-    found = predict_image(facts.trained, sample.image, sample.intrinsics)
-    depth = found.values if found.metric else 1 / found.values
-    compared = compare(sample, depth, metric=found.metric)
+    metric, depth = predicted(sample, facts.trained)
+    compared = compare(sample, depth, metric=metric)
     note = "; the prediction was fitted by scale and shift of inverse depth" if compared.fitted else ""
     return compared.values, note
 

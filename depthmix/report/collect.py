@@ -16,13 +16,13 @@ from depthmix.store import ShardSet
 from depthmix.store.local import find_sets
 from depthmix.store.record import read_plain
 from depthmix.store.strict_json import parse
-from depthmix.worst import WORST
 
 if TYPE_CHECKING:
     from depthmix.trained import Trained
 
 Found = TypeVar("Found")
 _MAX_RESULTS: Final = 16 << 20
+WORST: Final = "worst.json"  # as `depthmix.worst` calls it, which imports all losses
 
 __all__ = ["RunFacts", "SetFacts", "collect"]
 

@@ -3,10 +3,12 @@ import shutil
 
 import pytest
 
+import depthmix.report.collect as collect_module
 from depthmix.errors import StorageError
 from depthmix.report.collect import collect
 from depthmix.report.curves import read_curves
 from depthmix.report.tables import mix_row
+from depthmix.worst import WORST
 
 
 def test_a_whole_run_is_read(run, data_root):
@@ -117,3 +119,7 @@ def test_curves_keep_what_is_not_finite_as_a_gap_and_leave_empty_cells_out(tmp_p
 def test_a_log_without_rows_has_no_curves(tmp_path):
     (tmp_path / "m.csv").write_text("step,a\n")
     assert read_curves(tmp_path / "m.csv") == {}
+
+
+def test_the_list_of_worst_samples_is_called_as_the_training_calls_it():
+    assert collect_module.WORST == WORST

@@ -288,7 +288,9 @@ def names_run_in_a_browser_that_shows_the_report(box):
     shutil.copytree(box.root / "run", box.root / hostile)
     cli("report", box.root / "run", "--data", box.root / "data")
     cli("report", box.root / "run", box.root / hostile, "--data", box.root / "data")
-    pages = [(box.root / "run" / name).read_text() for name in ("report.html", "comparison.html")]
+    cli("view", box.root / "data", "--out", box.root / "run" / "view.html")
+    names = ("report.html", "comparison.html", "view.html")
+    pages = [(box.root / "run" / name).read_text() for name in names]
     assert all("<img src=x" not in page for page in pages)
     return pages[0]
 
