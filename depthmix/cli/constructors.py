@@ -18,6 +18,7 @@ from depthmix.canonical import Form
 from depthmix.errors import ConfigError
 from depthmix.mixture import MixturePlan
 from depthmix.mixture import Phase
+from depthmix.mixture import tempered
 from depthmix.sample import DEPTH_KINDS
 from depthmix.sample import LabelKind
 from depthmix.sample import Quality
@@ -335,6 +336,7 @@ class DeviceAugmentOptions:
     gamma: float = 0.0
     blur: float = 0.0
     noise: float = 0.0
+    jpeg: float = 0.0
     scale: float = 1.0
     rotation: float = 0.0
     cutmix: float = 0.0
@@ -461,14 +463,8 @@ class MixData(Module):
     @cached_property
     def plan(self) -> MixturePlan:
         sizes = {name: len(shards) for name, shards in self.train_sets.items()}
-        factors = {name: float(size) ** self.temperature for name, size in sizes.items()}
-        weights = {name: spec.weight * factors[name] for name, spec in self.sources.items()}
-        phases = [
-            Phase(
-                phase.step, {name: weight * factors.get(name, 1.0) for name, weight in phase.weights.items()}
-            )
-            for phase in self.curriculum
-        ]
+        plain = {name: spec.weight for name, spec in self.sources.items()}
+        weights, phases = tempered(sizes, plain, self.curriculum, self.temperature)
         tiers = {name: card.quality.name for name, card in self.cards.items()} if self.least else None
         least = self.least or None
         return MixturePlan(sizes, weights, self.batch_size, self.seed, tiers, least, phases, self.shapes)
