@@ -84,7 +84,8 @@ def test_gives_the_numbers_of_the_network_in_a_folder_as_log_canonical_depth(nam
     else:
         expected = numbers.log()
     found = net(image)
-    seen = numbers > 0  # what a network gives as 0 is as far as can be
+    # What a network gives as 0 is as far as can be, and the logarithm of nearly 0 is mostly rounding.
+    seen = numbers > 0.01 * numbers.max()
     assert seen.any()
     assert found.isfinite().all()
     torch.testing.assert_close(found[seen], expected[seen], rtol=1e-4, atol=1e-4)
