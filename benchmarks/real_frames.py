@@ -20,6 +20,7 @@ import torch
 
 from depthmix.bench.measuring import ALIGNMENTS, image_rows, mean_of
 from depthmix.bench.one import Run, load_network
+from depthmix.bench.results import cell
 from depthmix.bench.settings import Settings
 
 METRIC = "abs_rel"
@@ -92,10 +93,8 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 
 def spread(values: list[float]) -> str:
     """Write a mean with its standard deviation over seeds."""
-    if not values:
-        return "-"
-    deviation = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.3f}{deviation}"
+    deviation = statistics.stdev(values) if len(values) > 1 else None
+    return cell(statistics.mean(values) if values else None, deviation)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,17 @@ from torch.nn.functional import grid_sample, pad
 
 from depthmix.batch import Batch
 
-__all__ = ["Turn", "add_noise", "blur", "grey_level", "ranked", "recolour", "turned", "where_labelled"]
+__all__ = [
+    "LUMINANCE",
+    "Turn",
+    "add_noise",
+    "blur",
+    "grey_level",
+    "ranked",
+    "recolour",
+    "turned",
+    "where_labelled",
+]
 
 LUMINANCE = (0.299, 0.587, 0.114)  # Rec. 601
 

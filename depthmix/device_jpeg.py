@@ -13,10 +13,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import pad
 
+from depthmix.device_change import LUMINANCE
+
 __all__ = ["compressed"]
 
 # ITU-T T.81 (1992), tables K.1 and K.2: steps of luminance and of both chroma channels at quality 50.
-LUMINANCE = (
+LUMINANCE_STEPS = (
     (16, 11, 10, 16, 24, 40, 51, 61),
     (12, 12, 14, 19, 26, 58, 60, 55),
     (14, 13, 16, 24, 40, 57, 69, 56),
@@ -26,7 +28,7 @@ LUMINANCE = (
     (49, 64, 78, 87, 103, 121, 120, 101),
     (72, 92, 95, 98, 112, 100, 103, 99),
 )
-CHROMA = (
+CHROMA_STEPS = (
     (17, 18, 24, 47, 99, 99, 99, 99),
     (18, 21, 26, 66, 99, 99, 99, 99),
     (24, 26, 56, 99, 99, 99, 99, 99),
@@ -34,7 +36,7 @@ CHROMA = (
     *((99,) * 8,) * 4,
 )
 # Rec. 601 in the full range of JFIF: rows give Y, Cb, Cr of R, G, B, and back.
-FORWARD = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
+FORWARD = (LUMINANCE, (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
 BACK = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))
 SIDE = 8
 
@@ -69,7 +71,8 @@ def compressed(image: Float[Tensor, "b 3 h w"], quality: Float[Tensor, " b"]) ->
 
 
 def _steps(quality: Float[Tensor, " b"]) -> Float[Tensor, "b 3 8 8"]:
-    tables = torch.tensor([LUMINANCE, CHROMA, CHROMA], dtype=quality.dtype, device=quality.device)
+    channels = (LUMINANCE_STEPS, CHROMA_STEPS, CHROMA_STEPS)
+    tables = torch.tensor(channels, dtype=quality.dtype, device=quality.device)
     quality = quality.round().clamp(1, 99)
     percent = torch.where(quality < 50, (5000 / quality).floor(), 200 - 2 * quality)
     return ((tables * percent[:, None, None, None] + 50) / 100).floor().clamp(1, 255)

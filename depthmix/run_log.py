@@ -41,6 +41,9 @@ class RunLog(Logger):
         # Behind the checkpoint the stopped training may have gone further; those steps are done again.
         old = _read(self.file) if resume is not None and self.file.is_file() else []
         self._kept = [row for row in old if int(row["step"]) <= (resume or 0)]
+        self._latest: list[Row] = []  # rows of the last epoch: an epoch is averaged without reading the file
+        for row in self._kept:
+            self._remember(row)
         self._columns: list[str] = []
 
     @property
@@ -76,20 +79,25 @@ class RunLog(Logger):
             self._rewrite(_read(self.file), row)
         with storage_errors(self.file), self.file.open("a", newline="", encoding="utf-8") as file:
             file.write(self._lines([row]))
+        self._remember(row)
 
     def means(self, epoch: int) -> dict[str, float]:
-        """Average every figure over the rows of an epoch.
-
-        Raises:
-            StorageError: the log cannot be read.
-        """
+        """Average every figure over the rows of an epoch; empty for any but the last one of the log."""
         found: dict[str, list[float]] = {}
-        for row in _read(self.file) if self.file.is_file() else []:
-            if row.get("epoch") and float(row["epoch"]) == epoch:
-                for name, text in row.items():
-                    if text and name not in ("step", "epoch"):
-                        found.setdefault(name, []).append(float(text))
+        for row in self._latest:
+            if _epoch(row) == epoch:
+                for name, value in row.items():
+                    if value not in (None, "") and name not in ("step", "epoch"):
+                        found.setdefault(name, []).append(float(value))
         return {name: fmean(values) for name, values in found.items()}
+
+    def _remember(self, row: Row) -> None:
+        epoch = _epoch(row)
+        if epoch is None:
+            return
+        if self._latest and _epoch(self._latest[0]) != epoch:
+            self._latest = []
+        self._latest.append(row)
 
     def _rewrite(self, rows: list[dict[str, str]], following: Row) -> None:
         """Put the rows back under a head that has room for one more."""
@@ -103,6 +111,11 @@ class RunLog(Logger):
         text = io.StringIO()
         csv.DictWriter(text, self._columns, lineterminator="\n").writerows(rows)
         return text.getvalue()
+
+
+def _epoch(row: Row) -> float | None:
+    value = row.get("epoch")
+    return None if value in (None, "") else float(value)
 
 
 def _read(file: Path) -> list[dict[str, str]]:

@@ -2,21 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from markupsafe import Markup
 
-from depthmix import __version__
 from depthmix.audit.drawings import histogram
 from depthmix.audit.run import WORDS, Audit, spread_out
 from depthmix.errors import DepthmixError
 from depthmix.plot.figures import format_number
-from depthmix.report.pages import page_environment
+from depthmix.report import pages
 from depthmix.report.strips import Picture, Strip, encode_strips, strip_of
 from depthmix.sources.base import Source
-from depthmix.store.record import commit, storage_errors
 
 __all__ = ["write_page"]
 
@@ -44,21 +41,14 @@ def write_page(out: Path, audits: Sequence[tuple[Source, Audit]]) -> Path:
         StorageError: the page cannot be written.
     """
     sources = [_shown(source, audit) for source, audit in audits]
-    text = (
-        page_environment("depthmix.audit")
-        .get_template("page.html.jinja")
-        .render(
-            title=", ".join(audit.name for _, audit in audits),
-            version=__version__,
-            made=datetime.now().astimezone(),
-            problems=sum(finding.level == "problem" for _, audit in audits for finding in audit.findings),
-            sources=sources,
-        )
+    text = pages.fill_template(
+        "depthmix.audit",
+        "page.html.jinja",
+        title=", ".join(audit.name for _, audit in audits),
+        problems=sum(finding.level == "problem" for _, audit in audits for finding in audit.findings),
+        sources=sources,
     )
-    with storage_errors(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-    commit(out, text.encode("utf-8", "replace"))
-    return out
+    return pages.write_page(out, text)
 
 
 def _shown(source: Source, audit: Audit) -> _Shown:

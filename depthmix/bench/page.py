@@ -1,12 +1,10 @@
 """One self-contained page of a benchmark: table, comparisons, learning curves, gallery."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from statistics import mean
 from typing import Any, Final
 
-from depthmix import __version__
 from depthmix.bench.benchmark import COUNTED, Benchmark
 from depthmix.bench.compare import against
 from depthmix.bench.gallery import gallery
@@ -15,11 +13,10 @@ from depthmix.bench.measuring import ALIGNMENTS
 from depthmix.bench.one import Run, load_network
 from depthmix.bench.recipes import BASE
 from depthmix.bench.results import MEAN, SHOWN, Results, cell
+from depthmix.report import pages
 from depthmix.report.charts import Chart, line_chart
 from depthmix.report.curves import Curve
-from depthmix.report.pages import page_environment
 from depthmix.report.strips import encode_strips
-from depthmix.store.record import commit
 
 __all__ = ["write_page"]
 
@@ -39,29 +36,22 @@ def write_page(out: Path, bench: Benchmark, runs: Sequence[Run]) -> Path:
     """
     results = bench.results
     strips = list(_gallery(runs, results))
-    text = (
-        page_environment("depthmix.bench")
-        .get_template("bench.html.jinja")
-        .render(
-            title=f"recipes on {bench.facts['settings']['preset']}, block {bench.facts['block']}",
-            version=__version__,
-            made=datetime.now().astimezone(),
-            facts=bench.facts,
-            looks=looks_text(bench.facts["looks"], results.recipes),
-            heads=SHOWN,
-            blocks=[
-                _block(bench, name, alignment) for name in (MEAN, *results.sets) for alignment in ALIGNMENTS
-            ],
-            counted=[f"{metric}, {alignment}" for metric, alignment in COUNTED],
-            wins=bench.wins(),
-            base=BASE,
-            versus=_versus(bench),
-            charts=list(_charts(results)),
-            gallery=list(zip(strips, encode_strips(strips), strict=True)),
-        )
+    text = pages.fill_template(
+        "depthmix.bench",
+        "bench.html.jinja",
+        title=f"recipes on {bench.facts['settings']['preset']}, block {bench.facts['block']}",
+        facts=bench.facts,
+        looks=looks_text(bench.facts["looks"], results.recipes),
+        heads=SHOWN,
+        blocks=[_block(bench, name, alignment) for name in (MEAN, *results.sets) for alignment in ALIGNMENTS],
+        counted=[f"{metric}, {alignment}" for metric, alignment in COUNTED],
+        wins=bench.wins(),
+        base=BASE,
+        versus=_versus(bench),
+        charts=list(_charts(results)),
+        gallery=list(zip(strips, encode_strips(strips), strict=True)),
     )
-    commit(out, text.encode("utf-8", "replace"))
-    return out
+    return pages.write_page(out, text)
 
 
 def _block(bench: Benchmark, name: str, alignment: str) -> tuple[str, list[tuple[str, int, list[str]]]]:

@@ -49,7 +49,8 @@ def run(options: argparse.Namespace) -> int:
     settings = _settings(options)
     corpus = make_corpus(options.folder, settings, options.jobs, bar)
     _say(f"corpus {settings.preset}: {corpus.images} images, sha256 {corpus.sha256}")
-    core = [BASE] if mixing else [kept(name, read_looks()) for name in CORE]
+    looks = read_looks()
+    core = [BASE] if mixing else [kept(name, looks) for name in CORE]
     recipes = [find_recipe(name, corpus) for name in options.recipes or core]
     if twice := [one.name for one in recipes if [other.name for other in recipes].count(one.name) > 1]:
         raise ConfigError(f"two are called {twice[0]!r}", field="--recipes", hint="name the files apart")

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, UInt8
+from jaxtyping import Bool, Float, Float32, Real, UInt8
 
 from depthmix.errors import BadSample
 from depthmix.plot.figures import DPI
@@ -13,7 +13,7 @@ from depthmix.sample import DEPTH_KINDS, Intrinsics, Sample
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["points_of", "show_cloud", "show_points"]
+__all__ = ["points_of", "show_cloud", "show_points", "thinned"]
 
 
 def points_of(depth: Float[np.ndarray, "h w"], intrinsics: Intrinsics) -> Float32[np.ndarray, "h w 3"]:
@@ -25,6 +25,17 @@ def points_of(depth: Float[np.ndarray, "h w"], intrinsics: Intrinsics) -> Float3
     x = (columns - intrinsics.cx) / intrinsics.fx * depth
     y = (rows - intrinsics.cy) / intrinsics.fy * depth
     return np.stack([x, y, depth], axis=-1).astype(np.float32)
+
+
+def thinned(
+    places: Float32[np.ndarray, "n 3"], colours: Real[np.ndarray, "n 3"], most: int
+) -> tuple[Float32[np.ndarray, "m 3"], Real[np.ndarray, "m 3"]]:
+    """Keep at most so many points with their colours, the same in every call."""
+    if len(places) <= most:
+        return places, colours
+    # Picks at equal steps would line up in columns.
+    drawn = np.random.default_rng(0).choice(len(places), most, replace=False)
+    return places[drawn], colours[drawn]
 
 
 def show_cloud(
@@ -76,10 +87,7 @@ def show_points(
     """
     from matplotlib.figure import Figure
 
-    place, colour = cloud[valid], image[valid] / 255
-    if len(place) > points:  # picks at equal steps would line up in columns
-        drawn = np.random.default_rng(0).choice(len(place), points, replace=False)
-        place, colour = place[drawn], colour[drawn]
+    place, colour = thinned(cloud[valid], image[valid] / 255, points)
     right, forward, up = place[:, 0], place[:, 2], -place[:, 1]
     figure = Figure(figsize=(6.0, 4.2), dpi=DPI)
     axes: Any = figure.add_axes((0.0, 0.0, 1.0, 0.96), projection="3d")  # the stubs know flat axes only

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
 from depthmix.errors import ConfigError
-from depthmix.plot.cloud import points_of
+from depthmix.plot.cloud import points_of, thinned
 from depthmix.plot.words import kind_words, sample_title
 from depthmix.sample import LabelKind, Sample
 
@@ -79,10 +79,7 @@ def _cloud(
     colour: str | None,
     points: int,
 ) -> dict[str, Any]:
-    where, rgb = place[shown], image[shown]
-    if len(where) > points:
-        drawn = np.random.default_rng(0).choice(len(where), points, replace=False)
-        where, rgb = where[drawn], rgb[drawn]
+    where, rgb = thinned(place[shown], image[shown], points)
     colours = [f"rgb({r},{g},{b})" for r, g, b in rgb.tolist()] if colour is None else colour
     right, forward, up = where[:, 0], where[:, 2], -where[:, 1]
     marker = {"size": 2, "color": colours}

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from depthmix.errors import DepthmixError
-from depthmix.plot.cloud import points_of
+from depthmix.plot.cloud import points_of, thinned
 from depthmix.plot.compare import compare
 from depthmix.plot.words import label_unit, sample_title
 from depthmix.report.collect import RunFacts
@@ -156,10 +156,7 @@ def _chosen(
     camera: Intrinsics,
     image: UInt8[np.ndarray, "h w 3"],
 ) -> tuple[Float[np.ndarray, "n 3"], UInt8[np.ndarray, "n 3"]]:
-    places, colours = points_of(depth, camera)[shown], image[shown]
-    if len(places) > POINTS:  # picks at equal steps would line up in columns
-        drawn = np.random.default_rng(0).choice(len(places), POINTS, replace=False)
-        places, colours = places[drawn], colours[drawn]
+    places, colours = thinned(points_of(depth, camera)[shown], image[shown], POINTS)
     return places.astype(np.float64), colours
 
 

@@ -17,7 +17,8 @@ from depthmix.report.charts import VALIDATION, Chart, line_chart
 from depthmix.report.collect import RunFacts, SetFacts, collect
 from depthmix.report.curves import Curve
 from depthmix.report.mix import gradient_shares
-from depthmix.report.page import Pictured, fit_pictures, page, run_title, write_page
+from depthmix.report.page import Pictured, fit_pictures, page, run_title
+from depthmix.report.pages import write_page
 from depthmix.report.strips import Strip, predicted, sample_facts
 from depthmix.report.tables import ALIGNMENTS, MEASURES, mix_row, results_table, versions
 

@@ -1,24 +1,21 @@
 """Put the page together: one file, one script of our own, nothing fetched from anywhere."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from depthmix import __version__
 from depthmix.report.audits import audit_sets
 from depthmix.report.charts import run_charts
 from depthmix.report.cloud import find_cloud
 from depthmix.report.collect import RunFacts, SetFacts, collect
 from depthmix.report.mix import gradient_shares
-from depthmix.report.pages import page_environment
+from depthmix.report.pages import fill_template, write_page
 from depthmix.report.script import read_script
 from depthmix.report.strips import Picture, Strip, encode_strips, make_strips
 from depthmix.report.tables import mix_row, results_table, skipped_rows, versions
 from depthmix.report.worst import worst_in_evaluation, worst_in_training
-from depthmix.store.record import commit, storage_errors
 
-__all__ = ["LARGEST", "Pictured", "build_report", "fit_pictures", "render", "run_title", "write_page"]
+__all__ = ["LARGEST", "Pictured", "build_report", "fit_pictures", "render", "run_title"]
 
 TEMPLATE: Final = "report.html.jinja"
 LARGEST: Final = 2_950_000  # bytes of a page
@@ -51,18 +48,6 @@ def build_report(
     """
     facts = collect(Path(run), Path(data_root), checkpoint, trust=trust)
     return write_page(Path(run) / "report.html" if out is None else Path(out), render(facts))
-
-
-def write_page(target: Path, text: str) -> Path:
-    """Write a page, whole or not at all, and return its path.
-
-    Raises:
-        StorageError: the file system refuses.
-    """
-    with storage_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-    commit(target, text.encode("utf-8", "replace"))
-    return target
 
 
 def render(facts: RunFacts) -> str:
@@ -104,16 +89,8 @@ def render(facts: RunFacts) -> str:
 
 def page(template: str, **values: Any) -> str:
     """Fill a template of the report."""
-    return (
-        page_environment("depthmix.report")
-        .get_template(template)
-        .render(
-            version=__version__,
-            made=datetime.now().astimezone(),
-            script=read_script("depthmix.report", "cloud.js") if values.get("cloud") else None,
-            **values,
-        )
-    )
+    script = read_script("depthmix.report", "cloud.js") if values.get("cloud") else None
+    return fill_template("depthmix.report", template, script=script, **values)
 
 
 class Pictured:

@@ -4,7 +4,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from depthmix.metrics.table import reported
 from depthmix.plot.words import kind_words
@@ -16,6 +16,7 @@ __all__ = [
     "Cell",
     "MixRow",
     "Results",
+    "is_number",
     "mix_row",
     "results_table",
     "short",
@@ -161,8 +162,8 @@ def results_table(rows: Sequence[Mapping[str, Any]]) -> Results:
     Convention: see `depthmix.metrics.reported`.
     """
     rows = [reported(row) for row in rows]
-    names = [name for name in MEASURES if any(_is_number(row.get(name)) for row in rows)]
-    bearing = [row for row in rows if any(_is_number(row.get(name)) for name in names)]
+    names = [name for name in MEASURES if any(is_number(row.get(name)) for row in rows)]
+    bearing = [row for row in rows if any(is_number(row.get(name)) for name in names)]
     said = {str(row["set"]) for row in bearing}
     silent = list(dict.fromkeys(str(row["set"]) for row in rows if str(row["set"]) not in said))
     rows, blocks = bearing, []
@@ -201,12 +202,13 @@ def _head(name: str) -> str:
     return f"{words}{f' {unit}' if unit else ''} {'↑' if higher else '↓'}"
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Tell a number from what else may stand in a file; True and False are none."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _best(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
-    values = [float(row[name]) for row in rows if _is_number(row.get(name))]
+    values = [float(row[name]) for row in rows if is_number(row.get(name))]
     if len(set(values)) < 2:
         return None  # nothing to be better than
     return max(values) if MEASURES[name][1] else min(values)
@@ -214,9 +216,9 @@ def _best(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
 
 def _cell(row: Mapping[str, Any], name: str, best: float | None) -> Cell:
     value, ends = row.get(name), [row.get(f"{name}_{end}") for end in ("low", "high")]
-    if not isinstance(value, int | float) or isinstance(value, bool):
+    if not is_number(value):
         return Cell("-", False)
-    known = all(_is_number(end) for end in ends) and ends[0] != ends[1]
+    known = all(is_number(end) for end in ends) and ends[0] != ends[1]
     interval = "\u2013".join(short(float(end)) for end in ends if end is not None) if known else ""
     return Cell(short(value), best is not None and value == best, interval)
 

@@ -10,6 +10,7 @@ from depthmix.errors import DepthmixError
 from depthmix.plot.figures import format_number
 from depthmix.report.collect import RunFacts, SetFacts
 from depthmix.report.strips import Strip, strip_of
+from depthmix.report.tables import is_number
 
 __all__ = ["WorstRow", "WorstTable", "worst_in_evaluation", "worst_in_training"]
 
@@ -97,5 +98,4 @@ def _place(one: SetFacts, sample: str) -> int | None:
 
 
 def _number(value: Any) -> str:
-    known = isinstance(value, int | float) and not isinstance(value, bool)
-    return format_number(float(value)) if known else "-"
+    return format_number(float(value)) if is_number(value) else "-"

@@ -1,15 +1,13 @@
 """The page: pictures of each sample, with filters that work in the browser and without one."""
 
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from depthmix import __version__
 from depthmix.plot.figures import format_number
 from depthmix.plot.panels import sample_panels, strip_panels
 from depthmix.plot.words import kind_words, sample_title
-from depthmix.report.page import Pictured, fit_pictures, write_page
-from depthmix.report.pages import page_environment
+from depthmix.report.page import Pictured, fit_pictures
+from depthmix.report.pages import fill_template, write_page
 from depthmix.report.script import read_script
 from depthmix.report.strips import Strip, sample_facts
 from depthmix.view.gather import Item, Items
@@ -43,17 +41,8 @@ def build_view(items: Items, out: Path) -> Path:
     }
 
     def text() -> str:
-        return (
-            page_environment("depthmix.view")
-            .get_template(TEMPLATE)
-            .render(
-                version=__version__,
-                made=datetime.now().astimezone(),
-                script=read_script("depthmix.view", "view.js"),
-                pictures=pictured.pictures,
-                **values,
-            )
-        )
+        script = read_script("depthmix.view", "view.js")
+        return fill_template("depthmix.view", TEMPLATE, script=script, pictures=pictured.pictures, **values)
 
     return write_page(out, fit_pictures([pictured], text))
 

@@ -39,6 +39,16 @@ def test_the_log_averages_the_rows_of_an_epoch(tmp_path):
     assert log.means(1) == {"train/loss": 1.5, "val/rooms/abs_rel": 0.5}
 
 
+def test_the_log_of_a_training_that_goes_on_averages_what_it_kept_of_the_epoch_too(tmp_path):
+    log = RunLog(tmp_path)
+    for step, epoch, loss in ((1, 0, 9.0), (2, 1, 1.0), (3, 1, 100.0)):
+        log.log_metrics({"epoch": float(epoch), "train/loss": loss}, step=step)
+    resumed = RunLog(tmp_path, resume=2)
+    assert resumed.means(1) == {"train/loss": 1.0}
+    resumed.log_metrics({"epoch": 1.0, "train/loss": 2.0}, step=3)
+    assert resumed.means(1) == {"train/loss": 1.5}
+
+
 def test_at_most_three_numbers_stand_beside_the_bar(monkeypatch):
     found = {"v_num": "", "train/loss": 0.5, **{f"val/{i}": 1.0 for i in range(20)}}
     monkeypatch.setattr(RichProgressBar, "get_metrics", lambda *_: found)
