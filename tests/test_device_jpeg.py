@@ -39,6 +39,8 @@ def test_pixels_are_those_of_a_file(size: tuple[int, int], quality: int) -> None
     # Encoders work with whole numbers: a coefficient on the edge between two steps may fall to either side.
     assert off.mean() < (image - expected).abs().mean() * 255 / 3
     assert (off <= 2).float().mean() > 0.9
+    if quality <= 30:  # coarse steps leave few edges to fall off
+        assert off.mean() < 0.25
 
 
 def test_rows_of_quality_100_are_not_touched() -> None:

@@ -37,6 +37,7 @@ def test_the_log_averages_the_rows_of_an_epoch(tmp_path):
         log.log_metrics({"epoch": float(epoch), "train/loss": loss}, step=step)
     log.log_metrics({"epoch": 1.0, "val/rooms/abs_rel": 0.5}, step=3)
     assert log.means(1) == {"train/loss": 1.5, "val/rooms/abs_rel": 0.5}
+    assert log.means(0) == {}
 
 
 def test_the_log_of_a_training_that_goes_on_averages_what_it_kept_of_the_epoch_too(tmp_path):
