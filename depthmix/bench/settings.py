@@ -18,7 +18,7 @@ NETS: Final[dict[str, Callable[..., nn.Module]]] = {
     "lite_scratch": partial(LiteDepthNet, pretrained=None, frozen=False),
 }
 SIZES: Final = {"48x64": (48, 64), "96x128": (96, 128)}
-STEPS: Final = {"smoke": 60, "small": 800, "core": 800}
+STEPS: Final = {"smoke": 60, "small": 800, "core": 800, "narrow": 800}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Settings:
     """Hold what every recipe of a benchmark has in common.
 
     Args:
-        preset: name of the corpus in `depthmix.scenes.PRESETS`: smoke, small or core.
+        preset: name of the corpus in `depthmix.scenes.PRESETS`: smoke, small, core or narrow.
         size: height x width of all images that the network sees: a key of `SIZES`.
         net: name of the network in `NETS`.
         steps: optimiser steps of each run.

@@ -20,7 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("what", choices=["recipes", "mix"], metavar="recipes|mix",
                         help="each recipe against each, or one under other mixing ratios")  # fmt: skip
-    parser.add_argument("--preset", default="core", help="how many images: core, small, or smoke for a test")
+    parser.add_argument(
+        "--preset",
+        default="core",
+        help="which images: core, narrow (metres in streets and rooms only), small, or smoke for a test",
+    )
     parser.add_argument("--size", default="48x64", help="size of the images: 48x64 or 96x128")
     parser.add_argument("--net", default="lite", help="lite (pretrained, frozen), light or lite_scratch")
     parser.add_argument("--recipes", nargs="+", metavar="NAME",

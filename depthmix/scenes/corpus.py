@@ -13,7 +13,7 @@ from pathlib import Path
 
 from depthmix.errors import ConfigError, DepthmixError, StorageError
 from depthmix.scenes.layouts import file_names, make_files
-from depthmix.scenes.plan import Job, Preset, jobs_of
+from depthmix.scenes.plan import SHARES, Job, Preset, jobs_of
 from depthmix.workers import start_worker
 
 __all__ = ["RECORD", "VERSION", "corpus_hash", "make_demo_data"]
@@ -88,9 +88,11 @@ def corpus_hash(root: Path, names: list[str]) -> str:
     return total.hexdigest()
 
 
-def _settings(preset: Preset) -> dict[str, int]:
+def _settings(preset: Preset) -> dict[str, object]:
     settings = {name: getattr(preset, name) for name in ("train", "val", "evaluation", "height", "width")}
-    return settings | ({"exact": 1} if preset.exact else {})  # others are the corpora that they always were
+    exact = {"exact": 1} if preset.exact else {}  # others are the corpora that they always were
+    shares = {name: list(one) for name, one in preset.shares.items() if one != SHARES[name]}
+    return settings | exact | ({"shares": shares} if shares else {})
 
 
 def _is_finished(root: Path, wanted: dict[str, object]) -> bool:

@@ -104,7 +104,7 @@ def test_unequal_looks_are_said():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--preset", "huge"], "--preset: must be one of smoke, small, core, got 'huge'"),
+        (["--preset", "huge"], "--preset: must be one of smoke, small, core, narrow, got 'huge'"),
         (["--size", "1x1"], "--size: must be one of 48x64, 96x128, got '1x1'"),
         (["--steps", "0"], "--steps: must be at least 1, got 0"),
         (["--jobs", "0"], "--jobs: must be at least 1, got 0"),

@@ -13,6 +13,7 @@ import pytest
 from depthmix.errors import ConfigError, StorageError
 from depthmix.scenes import PRESETS, make_demo_data
 from depthmix.scenes.corpus import RECORD, corpus_hash
+from depthmix.scenes.plan import NARROW
 
 pytest.importorskip("open3d")
 TINY = PRESETS["tiny"]
@@ -47,6 +48,8 @@ def test_another_seed_or_preset_in_the_same_folder_is_refused_by_name(tiny_corpu
         make_demo_data(tiny_corpus, preset=TINY, seed=1, workers=1)
     with pytest.raises(ConfigError, match=r"holds preset tiny, .* wanted preset demo, seed 0"):
         make_demo_data(tiny_corpus, preset=PRESETS["demo"], seed=0, workers=1)
+    with pytest.raises(ConfigError, match="take another folder"):
+        make_demo_data(tiny_corpus, preset=replace(TINY, shares=NARROW), seed=0, workers=1)
 
 
 def test_progress_counts_up_to_all_images(tmp_path: Path):

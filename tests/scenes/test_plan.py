@@ -53,6 +53,17 @@ def test_each_source_sees_all_families_in_its_shares(source: str):
         assert family in families[:10]
 
 
+def test_the_narrow_preset_has_metres_in_streets_and_rooms_only_and_is_measured_like_core():
+    narrow, core = (set(jobs_of(PRESETS[name])) for name in ("narrow", "core"))
+    seen = {(job.source, job.family) for job in narrow if job.split == "train"}
+    assert {pair for pair in seen if pair[0] in ("kitti", "middlebury")} == {
+        ("kitti", "streets"),
+        ("middlebury", "rooms"),
+    }
+    changed = narrow ^ core
+    assert {(job.source, job.split) for job in changed} == {("kitti", "train"), ("middlebury", "train")}
+
+
 def test_a_larger_preset_starts_with_the_same_scenes():
     small, large = set(jobs_of(PRESETS["demo"])), set(jobs_of(PRESETS["core"]))
     assert small < large
