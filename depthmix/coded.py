@@ -1,15 +1,16 @@
-"""A stored sample whose depth is still in codes: only the pixels that are used are looked up."""
+"""A stored sample that is still in codes: only the pixels that are used are decoded."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, UInt8, UInt16
 
-from depthmix.errors import BadSample
+from depthmix.errors import BadSample, CorruptShard
 from depthmix.sample import Intrinsics, LabelKind, Quality, Sample
 
-__all__ = ["CodedMap", "CodedSample"]
+__all__ = ["WHOLE", "CodedImage", "CodedMap", "CodedSample"]
 
 Window = tuple[slice, slice]
 WHOLE: Window = (slice(None), slice(None))
@@ -33,8 +34,32 @@ class CodedMap:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class CodedImage:
+    """Hold an image as its file does; `image[rows, columns]` decodes a window, as often as it is asked for.
+
+    Args:
+        size: height and width in pixels.
+        decode: gives the pixels of a window.
+
+    Raises:
+        CorruptShard: on decoding, the file is damaged.
+    """
+
+    size: tuple[int, int]
+    decode: Callable[[Window], UInt8[np.ndarray, "H W 3"]]
+
+    def __getitem__(self, window: Window) -> UInt8[np.ndarray, "H W 3"]:
+        try:
+            return self.decode(window)
+        except CorruptShard as error:
+            if error.field:  # whoever reads a set has said more
+                raise
+            raise CorruptShard(error.reason, field="image") from error
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class CodedSample:
-    """Hold what a `Sample` holds, with `target` and `sigma` in codes.
+    """Hold what a `Sample` holds, with `image`, `target` and `sigma` as they are stored.
 
     Whoever builds one vouches for the other rules of a sample: values are positive (or finite, of
     AFFINE_DISPARITY) just where `valid`, and 0 elsewhere; ids are not negative; pairs lie inside.
@@ -43,7 +68,7 @@ class CodedSample:
         BadSample: there is nothing to learn from, or sky is marked valid.
     """
 
-    image: UInt8[np.ndarray, "h w 3"]
+    image: CodedImage
     target: CodedMap
     valid: Bool[np.ndarray, "h w"]
     sky: Bool[np.ndarray, "h w"]
@@ -67,7 +92,7 @@ class CodedSample:
     @property
     def size(self) -> tuple[int, int]:
         """Height and width in pixels."""
-        return self.image.shape[0], self.image.shape[1]
+        return self.image.size
 
     @property
     def name(self) -> str:
@@ -79,14 +104,16 @@ class CodedSample:
         return BadSample(reason, sample=self.name, field=field)
 
     def derived(self, **changes: Any) -> Sample:
-        """Return a sample that shows other pixels of this one's maps; `target` and `sigma` must be given.
+        """Return a sample that shows other pixels of this one's maps; those in codes must be given.
 
         As `Sample.derived`.
         """
         return Sample.assembled({name: getattr(self, name) for name in self.__dataclass_fields__} | changes)
 
     def whole(self) -> Sample:
-        """Look all depth up."""
+        """Decode all of it."""
         return self.derived(
-            target=self.target[WHOLE], sigma=None if self.sigma is None else self.sigma[WHOLE]
+            image=self.image[WHOLE],
+            target=self.target[WHOLE],
+            sigma=None if self.sigma is None else self.sigma[WHOLE],
         )

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from depthmix.augment import AugmentOptions, augment, crop
-from depthmix.coded import CodedMap, CodedSample
+from depthmix.coded import CodedImage, CodedMap, CodedSample
 from depthmix.errors import BadSample
 from depthmix.sample import Intrinsics, LabelKind, Quality, Sample
 
@@ -19,8 +19,9 @@ def coded(rows: int, columns: int, share: float, seed: int, **changes: object) -
     codes = random.integers(1, 501, (rows, columns)).astype(np.uint16)
     valid = random.random((rows, columns)) < share
     valid[0, 0] = True
+    image = random.integers(0, 256, (rows, columns, 3)).astype(np.uint8)
     fields = {
-        "image": random.integers(0, 256, (rows, columns, 3)).astype(np.uint8),
+        "image": CodedImage((rows, columns), image.__getitem__),
         "target": CodedMap(codes * valid, values),
         "valid": valid,
         "sky": ~valid & (random.random((rows, columns)) < 0.5),

@@ -28,7 +28,10 @@ WANTED = {
 # Reviewed exceptions: file, or file and reason as it is written there, and why it need not.
 REVIEWED = {
     "cli/constructors.py": "made of copies; each error is judged where it was written",
+    "coded.py": "`ShardSet` adds file, sample and next step",
     "store/codec.py": "`decode_fields` adds the field, and `ShardSet` file, sample and next step",
+    "store/images.py": "`decode_fields` and `CodedImage` add the field, and `ShardSet` the rest",
+    "store/jpeg.py": "`decode_fields` and `CodedImage` add the field, and `ShardSet` the rest",
     "sources/middlebury.py: 'scikit-image is not installed'": "no file; names the option and what to do",
     "terms.py: '\\n'.join(problems)": "each line names its own field and what to do",
     "task.py: '\\n'.join(problems)": "each line names its own field and what to do",

@@ -8,7 +8,7 @@ from depthmix.errors import BadSample, BadSource
 from depthmix.prepare.raw import raise_refusal, raw_files
 from depthmix.sample import Sample
 from depthmix.sources.base import Source
-from depthmix.store.codec import CodecOptions
+from depthmix.store.codec_options import CodecOptions
 from depthmix.store.fingerprint import relative_name
 from depthmix.store.shard import EncodedSample
 from depthmix.store.writer import Skipped, encode_sample

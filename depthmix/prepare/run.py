@@ -18,7 +18,7 @@ from depthmix.prepare.pool import LIMIT_S, check_picklable, workers_for
 from depthmix.prepare.raw import raw_files, raw_keys
 from depthmix.prepare.space import check_space
 from depthmix.sources.base import Source
-from depthmix.store.codec import CodecOptions
+from depthmix.store.codec_options import CodecOptions
 from depthmix.store.fingerprint import combine, fingerprint_files
 from depthmix.store.folder import own_folder
 from depthmix.store.reader import ShardSet

@@ -1,26 +1,24 @@
 """Turn the fields of a sample into bytes and back; every loss of precision is stated here."""
 
 import math
-import re
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int32, UInt8, UInt16
+from jaxtyping import Bool, Float32, Float64, Int32, UInt16
 
-from depthmix.coded import CodedMap
+from depthmix.coded import CodedImage, CodedMap
 from depthmix.errors import CorruptShard
 from depthmix.sample import LabelKind, Sample
+from depthmix.store.codec_options import CodecOptions
+from depthmix.store.images import coded_image, encode_image
 
 __all__ = [
     "FIELDS",
-    "CodecOptions",
     "affine16_error",
     "decode_affine16",
     "decode_fields",
-    "decode_image",
     "decode_log16",
     "decode_mask",
     "decode_pairs",
@@ -28,7 +26,6 @@ __all__ = [
     "decode_planes",
     "encode_affine16",
     "encode_fields",
-    "encode_image",
     "encode_log16",
     "encode_mask",
     "encode_pairs",
@@ -50,33 +47,10 @@ PLANE_TYPES: Final[dict[int, np.dtype]] = {
     2: np.dtype(np.uint16),
     4: np.dtype(np.int32),
 }
-JPEG_FRAME: Final = 0xC0  # baseline, all that we write; a progressive file can ask for any number of passes
-JPEG_SCAN: Final = re.compile(rb"\xff\xda")  # found several times faster than `count` of bytes does
-PNG_CHUNKS: Final = (b"IHDR", b"IDAT", b"IEND")
-JPEG_SKIPPED: Final = (0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0))  # tables, comments, application data
 
 Blob = bytes | memoryview
 Size = tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class CodecOptions:
-    """Choose how much precision a prepared set keeps.
-
-    Args:
-        image: `jpeg` is quality 92 with chroma at half resolution (4:2:0), as most photos are stored;
-            `jpeg444` is quality 95 with full chroma; `png` is lossless.
-        label: `code16` stores `target` and `sigma` in 16 bits a pixel, with the worst-case errors of
-            `log16_error` and `affine16_error`; `float32` is lossless.
-    """
-
-    image: Literal["jpeg", "jpeg444", "png"] = "jpeg"
-    label: Literal["code16", "float32"] = "code16"
-
-    def __post_init__(self) -> None:
-        for name, allowed in (("image", ("jpeg", "jpeg444", "png")), ("label", ("code16", "float32"))):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"`{name}` must be one of {allowed}, got {getattr(self, name)!r}")
+Decoded = np.ndarray | CodedMap | CodedImage | None
 
 
 def encode_fields(sample: Sample, options: CodecOptions) -> dict[str, bytes]:
@@ -97,18 +71,18 @@ def encode_fields(sample: Sample, options: CodecOptions) -> dict[str, bytes]:
 
 def decode_fields(
     blobs: Mapping[str, Blob], size: Size, kind: LabelKind, options: CodecOptions
-) -> dict[str, np.ndarray | CodedMap | None]:
+) -> dict[str, Decoded]:
     """Decode what `encode_fields` returned into maps of height and width `size`.
 
     Returns:
-        arrays; `target` and `sigma` as `CodedMap` where they were stored in codes: those hold values that a
-        `Sample` may have, just where `valid`.
+        arrays, but `image` as `CodedImage`, and `target` and `sigma` as `CodedMap` where they were stored in
+        codes: those hold values that a `Sample` may have, just where `valid`.
 
     Raises:
         CorruptShard: bytes that no encoder of this module writes; `field` names them.
     """
-    decoders: dict[str, Callable[[Blob], np.ndarray | CodedMap | None]] = {
-        "image": lambda blob: decode_image(blob, size, options),
+    decoders: dict[str, Callable[[Blob], Decoded]] = {
+        "image": lambda blob: coded_image(blob, size, options),
         "target": lambda blob: _decode_label(blob, size, kind, options),
         "valid": lambda blob: decode_mask(blob, size),
         "sky": lambda blob: decode_mask(blob, size),
@@ -116,7 +90,7 @@ def decode_fields(
         "sigma": lambda blob: _decode_label(blob, size, LabelKind.METRIC_DEPTH, options) if blob else None,
         "pairs": lambda blob: decode_pairs(blob, size) if blob else None,
     }
-    decoded: dict[str, np.ndarray | CodedMap | None] = {}
+    decoded: dict[str, Decoded] = {}
     for field in FIELDS:
         try:
             decoded[field] = decoders[field](blobs[field])
@@ -136,35 +110,6 @@ def _check_codes(field: str, found: object, valid: object) -> None:
         and not np.array_equal(found.codes != 0, valid)
     ):
         raise CorruptShard("must have a code just where `valid`", field=field)
-
-
-def encode_image(image: UInt8[np.ndarray, "h w 3"], options: CodecOptions) -> bytes:
-    """Encode an RGB image as JPEG or PNG."""
-    if options.image == "png":
-        import cv2
-
-        return cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))[1].tobytes()
-    from kornia_rs import io  # 1.6 times faster than OpenCV both ways, with the same bytes and pixels
-
-    quality, chroma = (95, "4:4:4") if options.image == "jpeg444" else (92, "4:2:0")
-    return bytes(io.encode_image_jpegturbo(np.ascontiguousarray(image), quality, chroma))
-
-
-def decode_image(blob: Blob, size: Size, options: CodecOptions) -> UInt8[np.ndarray, "h w 3"]:
-    """Decode a stored image.
-
-    Raises:
-        CorruptShard: not an image of the size that the record states.
-    """
-    is_png = options.image == "png"
-    # Decoders allocate what the header states: it is compared before they see it.
-    stated = _png_size(blob) if is_png else _jpeg_size(blob)
-    if stated != size:
-        raise CorruptShard(f"must be {size[0]} x {size[1]} pixels, states {stated[0]} x {stated[1]}")
-    image = _decode_png(blob) if is_png else _decode_jpeg(blob)
-    if image.shape != (*size, 3) or image.dtype != np.uint8:
-        raise CorruptShard(f"must be uint8 {(*size, 3)}, decodes to {image.dtype} {image.shape}")
-    return image
 
 
 def encode_log16(values: Float32[np.ndarray, "h w"], valid: Bool[np.ndarray, "h w"]) -> bytes:
@@ -190,8 +135,7 @@ def decode_log16(blob: Blob, size: Size) -> CodedMap:
     # every processor, and 20 times cheaper than one exponential per pixel.
     step, rows = np.log(high / low) / steps, (steps + 1) // 256 + 1  # the last code is steps + 1
     table = np.outer(np.exp(np.arange(rows) * 256 * step), low * np.exp((np.arange(256) - 1) * step))
-    # Rounding may leave the range at its ends, and at the ends of float32 its numbers.
-    return _coded(codes, np.clip(table.ravel()[: steps + 2], low, high))
+    return _coded(codes, table.ravel()[: steps + 2], high)
 
 
 def encode_affine16(values: Float32[np.ndarray, "h w"], valid: Bool[np.ndarray, "h w"]) -> bytes:
@@ -211,7 +155,7 @@ def decode_affine16(blob: Blob, size: Size) -> CodedMap:
     low, high, steps, codes = _unpack_codes(blob, size)
     if not low <= high:
         raise CorruptShard(f"range must be ordered, got {low:g} .. {high:g}")
-    return _coded(codes, np.clip(low + (np.arange(steps + 2) - 1) * ((high - low) / steps), low, high))
+    return _coded(codes, low + (np.arange(steps + 2) - 1) * ((high - low) / steps), high)
 
 
 def log16_error(low: float, high: float) -> float:
@@ -345,11 +289,13 @@ def _unpack_codes(blob: Blob, size: Size) -> tuple[float, float, int, UInt16[np.
     return low, high, steps, codes
 
 
-def _coded(codes: UInt16[np.ndarray, "h w"], table: Float64[np.ndarray, " n"]) -> CodedMap:
+def _coded(codes: UInt16[np.ndarray, "h w"], table: Float64[np.ndarray, " n"], high: float) -> CodedMap:
     if codes.max() >= len(table):
         raise CorruptShard(f"has codes up to {len(table) - 1}, got {codes.max()}")
     values = table.astype(np.float32)
-    values[0] = 0
+    # The first value is exact, and only the last may leave the range, or the numbers of float32, by rounding:
+    # others are farther from it than float64 is wrong. To clip all of them takes six times as long.
+    values[0], values[-1] = 0, high
     return CodedMap(codes, values)
 
 
@@ -392,58 +338,3 @@ def _blosc() -> Any:  # numcodecs ships no types
     # One thread a call: workers are the parallelism, and a pool of threads must not meet a fork.
     blosc.use_threads = False
     return blosc
-
-
-def _png_size(blob: Blob) -> Size:
-    """Read height and width from the header of an 8-bit RGB PNG that holds pixels and nothing else."""
-    if len(blob) < 29 or bytes(blob[12:16]) != b"IHDR":
-        raise CorruptShard("PNG has no header")
-    width, height, bits, colour = struct.unpack_from(">IIBB", blob, 16)
-    if (bits, colour) != (8, 2):
-        raise CorruptShard(f"PNG must be 8-bit RGB, has {bits} bits and colour type {colour}")
-    place = 8
-    while place + 8 <= len(blob):
-        length, name = struct.unpack_from(">I4s", blob, place)
-        # Texts and profiles unpack to any size, and frames of an animation have sizes of their own.
-        if name not in PNG_CHUNKS:
-            raise CorruptShard(f"PNG holds a chunk {name!r}, which is neither header nor pixels")
-        place += 12 + length
-    return height, width
-
-
-def _jpeg_size(blob: Blob) -> Size:
-    """Read height and width from the frame header, by a walk that every decoder takes the same way."""
-    place = 2
-    while place + 9 <= len(blob) and blob[place] == 0xFF:
-        marker = blob[place + 1]
-        if marker == JPEG_FRAME:
-            # Inside a scan these two bytes never meet, so each one is a scan, and each scan is a pass.
-            if len(JPEG_SCAN.findall(blob)) > 1:
-                raise CorruptShard("JPEG has more than one scan")
-            height, width = struct.unpack_from(">HH", blob, place + 5)
-            return height, width
-        if marker not in JPEG_SKIPPED:
-            break
-        place += 2 + struct.unpack_from(">H", blob, place + 2)[0]
-    raise CorruptShard("JPEG states no size")
-
-
-def _decode_png(blob: Blob) -> np.ndarray:
-    import cv2
-
-    try:
-        image = cv2.imdecode(np.frombuffer(blob, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error as error:  # empty input; other damage gives None
-        raise CorruptShard(f"PNG does not decode: {error}") from error
-    if image is None or image.ndim != 3:
-        raise CorruptShard("PNG does not decode to a colour image")
-    return np.ascontiguousarray(image[..., ::-1])
-
-
-def _decode_jpeg(blob: Blob) -> np.ndarray:
-    from kornia_rs import io
-
-    try:
-        return np.asarray(io.decode_image_jpegturbo(bytes(blob), "rgb"))
-    except Exception as error:  # kornia_rs raises bare Exception, so nothing narrower exists
-        raise CorruptShard(f"JPEG does not decode: {error}") from error

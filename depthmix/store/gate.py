@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from depthmix.errors import CorruptShard, StorageError
 from depthmix.sample import LabelKind, Quality
-from depthmix.store.codec import CodecOptions
+from depthmix.store.codec_options import CodecOptions
 from depthmix.store.record import read_record
 from depthmix.store.shard import MAX_SAMPLES, SCHEMA, ShardIndex
 from depthmix.store.writer import ROOT, Skipped, shard_files

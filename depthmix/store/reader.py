@@ -4,17 +4,19 @@ import operator
 import os
 import zlib
 from bisect import bisect_right
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from depthmix.coded import CodedMap, CodedSample
+from depthmix.coded import WHOLE, CodedImage, CodedMap, CodedSample, Window
 from depthmix.errors import BadSample, CorruptShard
 from depthmix.sample import LabelKind, Quality, Sample
-from depthmix.store.codec import FIELDS, CodecOptions, decode_fields
+from depthmix.store.codec import FIELDS, decode_fields
+from depthmix.store.codec_options import CodecOptions
 from depthmix.store.gate import REBUILD, Shard, read_root, read_shard
 from depthmix.store.record import open_plain, pack_record, proof_of, storage_errors
 from depthmix.store.remote import RangeCache, RemoteFolder, cache_folder, is_url
@@ -93,23 +95,19 @@ class ShardSet:
         return stored if isinstance(stored, Sample) else stored.whole()
 
     def stored(self, index: int) -> Sample | CodedSample:
-        """Read and check one sample; depth that is stored in codes is left in codes.
+        """Read and check one sample; depth that is stored in codes is left in codes, and its image as a file.
 
         Raises:
-            CorruptShard: the stored bytes differ from their record, with file, sample and field.
+            CorruptShard: the stored bytes differ from their record, with file, sample and field. So does an
+                image that was left as a file, when it is decoded.
             StorageError: the shard is missing or cannot be read.
         """
         number, row = self._locate(index)
         shard = self._shard(number)
         blobs = self._blobs(number, shard, row)
-        try:
+        with self._named(shard, row):
             arrays = decode_fields(blobs, self._size(shard, row), self._kind, self.options)
             return self._sample(shard, row, arrays)
-        except (CorruptShard, BadSample) as error:
-            name = f"{self.name}/{shard.index.keys[row]}"
-            raise CorruptShard(
-                error.reason, file=shard.path, sample=name, field=error.field, hint=REBUILD
-            ) from error
 
     @cached_property
     def root_hash(self) -> str:
@@ -206,15 +204,33 @@ class ShardSet:
         return blobs
 
     def _sample(self, shard: Shard, row: int, arrays: Mapping[str, Any]) -> Sample | CodedSample:
-        build = CodedSample if isinstance(arrays["target"], CodedMap) else Sample
+        image: CodedImage = arrays["image"]
+        in_codes = isinstance(arrays["target"], CodedMap)
+        build = CodedSample if in_codes else Sample
+        later = CodedImage(image.size, partial(self._window, shard, row, image))
         return build(
-            **arrays,
+            **{**arrays, "image": later if in_codes else image[WHOLE]},
             intrinsics=shard.index.intrinsics(row),
             quality=self._quality,
             kind=self._kind,
             source=self.name,
             key=shard.index.keys[row],
         )
+
+    def _window(self, shard: Shard, row: int, image: CodedImage, window: Window) -> np.ndarray:
+        with self._named(shard, row):
+            return image[window]
+
+    @contextmanager
+    def _named(self, shard: Shard, row: int) -> Iterator[None]:
+        """Let errors of a sample say where it lies."""
+        try:
+            yield
+        except (CorruptShard, BadSample) as error:
+            name = f"{self.name}/{shard.index.keys[row]}"
+            raise CorruptShard(
+                error.reason, file=shard.path, sample=name, field=error.field, hint=REBUILD
+            ) from error
 
 
 def _columns(index: ShardIndex) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from depthmix.errors import CorruptShard, StorageError
 from depthmix.sample import Sample
-from depthmix.store.codec import CodecOptions, encode_fields
+from depthmix.store.codec import encode_fields
+from depthmix.store.codec_options import CodecOptions
 from depthmix.store.fingerprint import combine
 from depthmix.store.record import (
     commit,

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from depthmix.augment import crop
 from depthmix.errors import CorruptShard, DepthmixError, StorageError
 from depthmix.prepare import prepare
 from depthmix.sample import LabelKind, Quality
@@ -65,6 +66,15 @@ def test_samples_come_back_with_their_tags(root, source):
         assert (sample.valid == raw.valid).all()
         assert (sample.planes == raw.planes).all()
         assert sample.target == pytest.approx(raw.target, rel=6.3e-5)
+
+
+def test_an_image_that_does_not_decode_is_named_when_its_window_is_asked_for(root, monkeypatch):
+    """Its checksum is right: the bytes were like this when they were stored."""
+    stored = ShardSet(root).stored(1)
+    monkeypatch.setattr("kornia_rs.io.decode_image_jpegturbo", lambda *_: 1 / 0)
+    message = r"00000\.h5: tiny/001: image: JPEG does not decode: division by zero; .*run prepare again"
+    with pytest.raises(CorruptShard, match=message):
+        crop(stored, 0, 0, 4, 4)
 
 
 def test_indices_work_like_those_of_a_list(root):

@@ -7,7 +7,8 @@ import h5py
 import numpy as np
 import pytest
 
-from depthmix.store.codec import FIELDS, CodecOptions, decode_fields
+from depthmix.store.codec import FIELDS, decode_fields
+from depthmix.store.codec_options import CodecOptions
 from depthmix.store.shard import SCHEMA, EncodedSample, ShardIndex, build_shard, shard_name
 from depthmix.store.writer import encode_sample
 from tests.store.helpers import TinySource, make_raw
