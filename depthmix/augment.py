@@ -90,7 +90,7 @@ def crop(sample: Sample | CodedSample, top: int, left: int, height: int, width: 
         target=sample.target[box],
         valid=sample.valid[box],
         sky=sample.sky[box],
-        planes=sample.planes[box],
+        planes=sample.planes[box].astype(np.int32, copy=False),
         sigma=None if sample.sigma is None else sample.sigma[box],
         intrinsics=sample.intrinsics.cropped(left, top) if sample.intrinsics else None,
         pairs=None if sample.pairs is None else _crop_pairs(sample.pairs, top, left, height, width),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int32, UInt8, UInt16
+from jaxtyping import Bool, Float32, Int32, Integer, UInt8, UInt16
 
 from depthmix.errors import BadSample, CorruptShard
 from depthmix.sample import Intrinsics, LabelKind, Quality, Sample
@@ -59,7 +59,7 @@ class CodedImage:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CodedSample:
-    """Hold what a `Sample` holds, with `image`, `target` and `sigma` as they are stored.
+    """Hold what a `Sample` holds, with `image`, `target`, `sigma` and `planes` as they are stored.
 
     Whoever builds one vouches for the other rules of a sample: values are positive (or finite, of
     AFFINE_DISPARITY) just where `valid`, and 0 elsewhere; ids are not negative; pairs lie inside.
@@ -72,7 +72,7 @@ class CodedSample:
     target: CodedMap
     valid: Bool[np.ndarray, "h w"]
     sky: Bool[np.ndarray, "h w"]
-    planes: Int32[np.ndarray, "h w"]
+    planes: Integer[np.ndarray, "h w"]
     sigma: CodedMap | None
     intrinsics: Intrinsics | None
     quality: Quality
@@ -116,4 +116,5 @@ class CodedSample:
             image=self.image[WHOLE],
             target=self.target[WHOLE],
             sigma=None if self.sigma is None else self.sigma[WHOLE],
+            planes=self.planes.astype(np.int32, copy=False),
         )

@@ -25,7 +25,7 @@ def coded(rows: int, columns: int, share: float, seed: int, **changes: object) -
         "target": CodedMap(codes * valid, values),
         "valid": valid,
         "sky": ~valid & (random.random((rows, columns)) < 0.5),
-        "planes": random.integers(0, 5, (rows, columns)).astype(np.int32),
+        "planes": random.integers(0, 5, (rows, columns)).astype(random.choice(["u1", "u2", "i4"])),
         "sigma": CodedMap(codes * valid, values / 10),
         "intrinsics": Intrinsics(40, 44, columns / 2, rows / 2),
         "quality": Quality.HIGH,
@@ -53,6 +53,7 @@ def test_the_whole_keeps_all_rules_and_is_looked_up_by_code(rows, columns, share
     assert (whole.target == one.target.values[one.target.codes]).all()
     assert (whole.sigma == one.sigma.values[one.sigma.codes]).all()
     assert (whole.target[~whole.valid] == 0).all()
+    assert whole.planes.dtype == crop(one, 0, 0, 1, 1).planes.dtype == np.int32
 
 
 @given(sizes, sizes, st.sampled_from([0.02, 0.4, 1.0]), st.integers(0, 99), st.data())

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int32, UInt16
+from jaxtyping import Bool, Float32, Float64, Int32, Integer, UInt8, UInt16
 
 from depthmix.coded import CodedImage, CodedMap
 from depthmix.errors import CorruptShard
@@ -84,7 +84,7 @@ def decode_fields(
     decoders: dict[str, Callable[[Blob], Decoded]] = {
         "image": lambda blob: coded_image(blob, size, options),
         "target": lambda blob: _decode_label(blob, size, kind, options),
-        "valid": lambda blob: decode_mask(blob, size),
+        "valid": lambda blob: _decode_valid(blob, size, decoded["target"]),
         "sky": lambda blob: decode_mask(blob, size),
         "planes": lambda blob: decode_planes(blob, size),
         "sigma": lambda blob: _decode_label(blob, size, LabelKind.METRIC_DEPTH, options) if blob else None,
@@ -95,20 +95,26 @@ def decode_fields(
         try:
             decoded[field] = decoders[field](blobs[field])
         except CorruptShard as error:
-            raise CorruptShard(error.reason, field=field) from error
+            raise CorruptShard(error.reason, field=error.field or field) from error
     if bool(blobs["target"]) != bool(blobs["valid"]):
         raise CorruptShard("must be stored just where `target` is", field="valid")
-    for field in ("target", "sigma"):
-        _check_codes(field, decoded[field], decoded["valid"])
+    sigma, valid = decoded["sigma"], decoded["valid"]
+    if isinstance(sigma, CodedMap) and isinstance(valid, np.ndarray):
+        _must_agree(np.array_equal(sigma.codes != 0, valid), "sigma")
     return decoded
 
 
-def _check_codes(field: str, found: object, valid: object) -> None:
-    if (
-        isinstance(found, CodedMap)
-        and isinstance(valid, np.ndarray)
-        and not np.array_equal(found.codes != 0, valid)
-    ):
+def _decode_valid(blob: Blob, size: Size, target: Decoded) -> Bool[np.ndarray, "h w"]:
+    if not blob or not isinstance(target, CodedMap):
+        return decode_mask(blob, size)
+    # Where there are codes, the mask follows from them; to compare bits is cheaper than to unpack them.
+    valid: Bool[np.ndarray, "h w"] = target.codes != 0
+    _must_agree(np.array_equal(np.packbits(valid), _packed_bits(blob, valid.size)), "target")
+    return valid
+
+
+def _must_agree(agree: bool, field: str) -> None:
+    if not agree:
         raise CorruptShard("must have a code just where `valid`", field=field)
 
 
@@ -197,21 +203,21 @@ def encode_planes(planes: Int32[np.ndarray, "h w"]) -> bytes:
     return _compress(planes.astype(PLANE_TYPES[width])) if most else b""
 
 
-def decode_planes(blob: Blob, size: Size) -> Int32[np.ndarray, "h w"]:
-    """Decode `encode_planes`.
+def decode_planes(blob: Blob, size: Size) -> Integer[np.ndarray, "h w"]:
+    """Decode `encode_planes` into the type that ids are stored in: whoever cuts out a window widens less.
 
     Raises:
         CorruptShard: another width of ids than it writes, or negative ids.
     """
     if not blob:
-        return np.zeros(size, np.int32)
+        return np.zeros(size, np.uint8)
     width = blob[3] if len(blob) >= FRAME.size else 1
     if width not in PLANE_TYPES:
         raise CorruptShard(f"ids must have 1, 2 or 4 bytes, have {width}")
     planes = _decompress(blob, size, PLANE_TYPES[width])
     if width == 4 and planes.min() < 0:
         raise CorruptShard(f"ids must not be negative, got {planes.min()}")
-    return planes.astype(np.int32, copy=False)
+    return planes
 
 
 def encode_mask(mask: Bool[np.ndarray, "h w"]) -> bytes:
@@ -223,9 +229,12 @@ def decode_mask(blob: Blob, size: Size) -> Bool[np.ndarray, "h w"]:
     """Decode `encode_mask`."""
     if not blob:
         return np.zeros(size, np.bool_)
-    count = size[0] * size[1]
-    bits = _decompress(blob, ((count + 7) // 8,), np.dtype(np.uint8))
-    return np.unpackbits(bits, count=count).view(np.bool_).reshape(size)
+    count = math.prod(size)
+    return np.unpackbits(_packed_bits(blob, count), count=count).view(np.bool_).reshape(size)
+
+
+def _packed_bits(blob: Blob, count: int) -> UInt8[np.ndarray, " n"]:
+    return _decompress(blob, ((count + 7) // 8,), np.dtype(np.uint8))
 
 
 def encode_pairs(pairs: Int32[np.ndarray, "p 5"]) -> bytes:

@@ -205,11 +205,15 @@ class ShardSet:
 
     def _sample(self, shard: Shard, row: int, arrays: Mapping[str, Any]) -> Sample | CodedSample:
         image: CodedImage = arrays["image"]
-        in_codes = isinstance(arrays["target"], CodedMap)
-        build = CodedSample if in_codes else Sample
-        later = CodedImage(image.size, partial(self._window, shard, row, image))
+        changed: dict[str, Any]
+        if isinstance(arrays["target"], CodedMap):
+            build: type[Sample | CodedSample] = CodedSample
+            changed = {"image": CodedImage(image.size, partial(self._window, shard, row, image))}
+        else:
+            build = Sample
+            changed = {"image": image[WHOLE], "planes": arrays["planes"].astype(np.int32, copy=False)}
         return build(
-            **{**arrays, "image": later if in_codes else image[WHOLE]},
+            **{**arrays, **changed},
             intrinsics=shard.index.intrinsics(row),
             quality=self._quality,
             kind=self._kind,

@@ -8,6 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from depthmix.augment import crop
 from depthmix.coded import WHOLE, CodedSample
 from depthmix.errors import BadSample, CorruptShard
 from depthmix.sample import LabelKind, Quality
@@ -155,7 +156,9 @@ def test_plane_code_is_lossless_whatever_the_ids_and_no_plane_takes_no_bytes(dat
     blob = codec.encode_planes(planes)
     assert bool(blob) == planes.any()
     decoded = codec.decode_planes(blob, shape)
-    assert decoded.dtype == np.int32
+    assert decoded.dtype == next(
+        one for one in (np.uint8, np.uint16, np.int32) if planes.max() <= np.iinfo(one).max
+    )
     assert (decoded == planes).all()
 
 
@@ -190,6 +193,16 @@ def test_codes_and_valid_must_agree(tmp_path, field):
     with pytest.raises(CorruptShard, match="must have a code just where `valid`") as caught:
         decode_fields(blobs, sample.size, sample.kind, CodecOptions())
     assert caught.value.field == field
+
+
+def test_bits_behind_the_last_pixel_are_0_where_a_mask_goes_with_codes(tmp_path):
+    sample = TinySource(make_raw(tmp_path, 1)).read("000").replaced(pairs=None)
+    narrow = crop(sample, 0, 0, 5, 5)  # 25 pixels, 7 bits to spare
+    bits = np.packbits(narrow.valid)
+    bits[-1] |= 1
+    blobs = encode_fields(narrow, CodecOptions()) | {"valid": codec._compress(bits)}
+    with pytest.raises(CorruptShard, match="target: must have a code just where `valid`"):
+        decode_fields(blobs, narrow.size, narrow.kind, CodecOptions())
 
 
 @pytest.mark.parametrize("label", ["code16", "float32"])
