@@ -31,29 +31,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("runs", type=Path, help="folder of the runs of `depthmix bench recipes`")
     parser.add_argument("sets", type=Path, nargs="+", help="prepared metric sets")
+    parser.add_argument("--preset", default="core", help="corpus that the networks were trained on")
     parser.add_argument("--net", default="lite")
     parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--recipes", nargs="+", help="names of recipes (default: all)")
     parser.add_argument("--out", type=Path, default=Path(".cache/real-frames.json"))
     options = parser.parse_args()
     torch.set_num_threads(1)
-    runs = find_runs(options.runs, options.net, options.steps, options.recipes)
+    wanted = {name: getattr(options, name) for name in ("preset", "net", "steps")}
+    runs = find_runs(options.runs, wanted, options.recipes)
     if not runs:
-        sys.exit(f"{options.runs}: no finished run of {options.net} with {options.steps} steps")
+        sys.exit(f"{options.runs}: no finished run of {', '.join(f'{k} {v}' for k, v in wanted.items())}")
     rows = [row for run in runs for row in measure_run(run, options.sets)]
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(rows, indent=1), encoding="utf-8")
     print_table(rows)
 
 
-def find_runs(folder: Path, net: str, steps: int, recipes: list[str] | None) -> list[Run]:
-    """Return the finished runs of one network and number of steps, sorted by recipe and seed."""
+def find_runs(folder: Path, wanted: dict[str, Any], recipes: list[str] | None) -> list[Run]:
+    """Return the finished runs whose settings are the wanted ones, sorted by recipe and seed."""
     found = []
     for file in folder.glob("*/run.json"):
         facts = json.loads(file.read_text(encoding="utf-8"))
         settings = Settings(**facts["settings"])
-        wanted = recipes is None or facts["recipe"] in recipes
-        if (settings.net, settings.steps) == (net, steps) and wanted:
+        fits = all(getattr(settings, name) == value for name, value in wanted.items())
+        if fits and (recipes is None or facts["recipe"] in recipes):
             values, seed = facts.get("values", {}), facts["seed"]
             found.append(Run(facts["recipe"], values, seed, settings, folder, file.parent, "", "test"))
     return sorted(found, key=lambda run: (run.recipe, run.seed))

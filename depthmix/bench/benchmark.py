@@ -3,25 +3,18 @@
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any
 
 import torch
 
 from depthmix import __version__
 from depthmix.bench.compare import compare, wins
 from depthmix.bench.corpus import Corpus
-from depthmix.bench.measuring import ALIGNMENTS
 from depthmix.bench.results import MEAN, Results, summary
 from depthmix.bench.settings import Settings
+from depthmix.bench.tables import COUNTED
 
-__all__ = ["COUNTED", "Benchmark"]
-
-# The columns in which recipes are held against each other: depth in every alignment, and what shape costs.
-COUNTED: Final = (
-    *(("abs_rel", alignment) for alignment in ALIGNMENTS),
-    ("normal_angle", "none"),
-    ("boundary_f1", "none"),
-)
+__all__ = ["Benchmark"]
 
 
 @dataclass(frozen=True)

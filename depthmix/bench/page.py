@@ -5,7 +5,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any, Final
 
-from depthmix.bench.benchmark import COUNTED, Benchmark
+from depthmix.bench.benchmark import Benchmark
 from depthmix.bench.compare import against
 from depthmix.bench.gallery import gallery
 from depthmix.bench.looks import looks_text
@@ -13,6 +13,7 @@ from depthmix.bench.measuring import ALIGNMENTS
 from depthmix.bench.one import Run, load_network
 from depthmix.bench.recipes import BASE
 from depthmix.bench.results import MEAN, SHOWN, Results, cell
+from depthmix.bench.tables import COUNTED
 from depthmix.report import pages
 from depthmix.report.charts import Chart, line_chart
 from depthmix.report.curves import Curve

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from depthmix.bench.measuring import ALIGNMENTS
 from depthmix.bench.one import Run
 
-__all__ = ["MEAN", "SHOWN", "Results", "cell", "lower_is_better", "markdown", "summary"]
+__all__ = ["MEAN", "SHOWN", "Results", "cell", "lower_is_better", "summary"]
 
 SHOWN: Final = (
     "abs_rel",
@@ -127,19 +127,6 @@ def summary(results: Results) -> Iterator[dict[str, Any]]:
                     line[metric] = statistics.mean(known) if known else None
                     line[f"{metric}_sd"] = statistics.stdev(known) if len(known) > 1 else None
                 yield line
-
-
-def markdown(rows: Sequence[dict[str, Any]], metrics: Sequence[str] = SHOWN) -> str:
-    """Write the rows as one Markdown table per set and alignment."""
-    lines: list[str] = []
-    for name, alignment in dict.fromkeys((row["set"], row["alignment"]) for row in rows):
-        lines += ["", f"**{name}**, alignment {alignment}", ""]
-        lines += ["| recipe | seeds | " + " | ".join(metrics) + " |", "|---|---|" + "---|" * len(metrics)]
-        for row in rows:
-            if (row["set"], row["alignment"]) == (name, alignment):
-                cells = [cell(row[metric], row[f"{metric}_sd"]) for metric in metrics]
-                lines.append(f"| {row['recipe']} | {row['seeds']} | {' | '.join(cells)} |")
-    return "\n".join(lines[1:])
 
 
 def cell(mean: float | None, deviation: float | None) -> str:

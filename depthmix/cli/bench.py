@@ -18,8 +18,10 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("what", choices=["recipes", "mix"], metavar="recipes|mix",
-                        help="each recipe against each, or one under other mixing ratios")  # fmt: skip
+    parser.add_argument("what", choices=["recipes", "mix", "show"], metavar="recipes|mix|show",
+                        help="each recipe against each, one under other mixing ratios, or the tables of a "
+                             "JSON file that `recipes` wrote")  # fmt: skip
+    parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="of `show`")
     parser.add_argument(
         "--preset",
         default="core",
@@ -42,6 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do what is missing, print the table, and write it as JSON and as a page; 1 if a run failed."""
+    _check(options)
+    if options.what == "show":
+        _say(_tables(options.file, options.recipes))
+        return 0
     from depthmix.bench.corpus import BLOCKS, make_corpus
     from depthmix.bench.looks import kept, read_looks
     from depthmix.bench.queue import do_runs, plan_runs
@@ -49,7 +55,6 @@ def run(options: argparse.Namespace) -> int:
     from depthmix.bench.results import Results
 
     mixing = options.what == "mix"
-    _check(options)
     settings = _settings(options)
     corpus = make_corpus(options.folder, settings, options.jobs, bar)
     _say(f"corpus {settings.preset}: {corpus.images} images, sha256 {corpus.sha256}")
@@ -77,6 +82,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> None:
+    if (options.what == "show") != (options.file is not None):
+        reason = "takes no file" if options.file else "needs the JSON file of a benchmark"
+        raise ConfigError(reason, field=f"bench {options.what}")
     if options.jobs < 1:
         raise ConfigError(f"must be at least 1, got {options.jobs}", field="--jobs")
     if min(options.seeds) < 0 or len(set(options.seeds)) < len(options.seeds):
@@ -97,6 +105,25 @@ def _settings(options: argparse.Namespace) -> "Settings":
     return Settings(options.preset, options.size, options.net, steps, options.batch)
 
 
+def _tables(file: Path, recipes: list[str] | None) -> str:
+    """Write the tables of a benchmark that was run before, with the named recipes alone if there are any."""
+    from depthmix.bench.tables import tables_of
+
+    try:
+        facts = json.loads(file.read_text(encoding="utf-8"))
+        found = list(dict.fromkeys(row["recipe"] for row in facts["rows"]))
+        if unknown := sorted(set(recipes or []) - set(found)):
+            hint = f"it has {', '.join(found)}"
+            raise ConfigError(f"{unknown[0]!r} is not in {file}", field="--recipes", hint=hint)
+        kept = recipes or found
+        rows = [row for row in facts["rows"] if row["recipe"] in kept]
+        pairs = [pair for pair in facts["pairs"] if {pair["recipe"], pair["other"]} <= set(kept)]
+        return tables_of(rows, pairs, kept[0])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = f"is no JSON file of `depthmix bench recipes`: {type(error).__name__}: {error}"
+        raise ConfigError(reason, file=file) from error
+
+
 def _say(text: str) -> None:
     print(text, flush=True)
 
@@ -107,11 +134,11 @@ def _show(
     from depthmix.bench.benchmark import Benchmark
     from depthmix.bench.looks import looks_text, read_looks
     from depthmix.bench.page import write_page
-    from depthmix.bench.results import markdown
+    from depthmix.bench.tables import tables_of
 
     looks = read_looks()
     bench = Benchmark.of(results, _settings(options), corpus, _block(options), looks, problems)
-    _say(markdown(bench.rows))
+    _say(tables_of(bench.rows, bench.pairs, results.recipes[0]))
     _say("\n" + bench.wins_text())
     _say(looks_text(looks, results.recipes))
     if options.preset == "smoke":

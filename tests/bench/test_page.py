@@ -36,13 +36,49 @@ def test_the_smoke_run_says_that_it_is_one_and_which_corpus_it_saw(shown: tuple[
     assert "tuning looks: 3 for each recipe" in text
 
 
-def test_the_table_has_every_recipe_in_every_family_and_alignment(shown: tuple[str, Path]):
-    text, _ = shown
-    for name in ("mean", "rooms", "streets", "clutter", "motorcycle"):
-        for alignment in ("none", "median", "affine_inverse_depth"):
-            assert f"**{name}**, alignment {alignment}" in text
-    assert len(re.findall(r"^\| quality_aware \| 1 \|", text, re.MULTILINE)) == 15
+def test_the_tables_have_every_recipe_in_every_family_and_show_prints_them_again(
+    shown: tuple[str, Path], capsys: pytest.CaptureFixture[str]
+):
+    text, file = shown
+    assert "| recipe | seeds | un-aligned | median-scaled | affine | normals ° | edge F1 |" in text
+    assert "| rooms | streets | clutter | motorcycle | rooms, affine |" in text
+    assert len(re.findall(r"^\| quality_aware \| ", text, re.MULTILINE)) == 3
     assert len(re.findall(r"^\| ramp \| \d / \d", text, re.MULTILINE)) == 1
+    assert main(["bench", "show", str(file.with_suffix(".json"))]) == 0
+    again = capsys.readouterr().out
+    assert again.strip() in text
+    assert main(["bench", "show", str(file.with_suffix(".json")), "--recipes", "midas", "ramp"]) == 0
+    fewer = capsys.readouterr().out
+    assert "midas less the other" in fewer
+    assert "quality_aware" not in fewer
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["show"], "bench show: needs the JSON file of a benchmark"),
+        (["recipes", "x.json"], "bench recipes: takes no file"),
+        (["show", "x.json"], "x.json: is no JSON file of `depthmix bench recipes`: FileNotFoundError"),
+    ],
+)
+def test_show_without_a_benchmark_says_so(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(["bench", *arguments]) == 2
+    assert message in capsys.readouterr().err
+    for content in ("[]", "{}", "nothing", '{"rows": [1], "pairs": []}'):
+        (tmp_path / "x.json").write_text(content)
+        assert main(["bench", "show", "x.json"]) == 2
+        assert "x.json: is no JSON file of" in capsys.readouterr().err
+
+
+def test_a_recipe_that_was_not_run_cannot_be_shown(
+    shown: tuple[str, Path], capsys: pytest.CaptureFixture[str]
+):
+    assert main(["bench", "show", str(shown[1].with_suffix(".json")), "--recipes", "naive"]) == 2
+    assert "'naive' is not in " in (said := capsys.readouterr().err)
+    assert "it has quality_aware, midas, ramp" in said
 
 
 def test_the_json_holds_rows_pairs_curves_and_what_they_depend_on(shown: tuple[str, Path], corpus: Corpus):
