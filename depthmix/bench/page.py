@@ -13,7 +13,7 @@ from depthmix.bench.measuring import ALIGNMENTS
 from depthmix.bench.one import Run, load_network
 from depthmix.bench.recipes import BASE
 from depthmix.bench.results import MEAN, SHOWN, Results, cell
-from depthmix.bench.tables import COUNTED
+from depthmix.bench.tables import COLUMNS, COUNTED, overview
 from depthmix.report import pages
 from depthmix.report.charts import Chart, line_chart
 from depthmix.report.curves import Curve
@@ -44,7 +44,9 @@ def write_page(out: Path, bench: Benchmark, runs: Sequence[Run]) -> Path:
         facts=bench.facts,
         looks=looks_text(bench.facts["looks"], results.recipes),
         heads=SHOWN,
-        blocks=[_block(bench, name, alignment) for name in (MEAN, *results.sets) for alignment in ALIGNMENTS],
+        columns=COLUMNS,
+        overview=overview(bench.rows),
+        blocks=[_block(bench, name) for name in (MEAN, *results.sets)],
         counted=[f"{metric}, {alignment}" for metric, alignment in COUNTED],
         wins=bench.wins(),
         base=BASE,
@@ -55,14 +57,17 @@ def write_page(out: Path, bench: Benchmark, runs: Sequence[Run]) -> Path:
     return pages.write_page(out, text)
 
 
-def _block(bench: Benchmark, name: str, alignment: str) -> tuple[str, list[tuple[str, int, list[str]]]]:
-    """Return heading and rows of one set and alignment."""
-    rows = [row for row in bench.rows if (row["set"], row["alignment"]) == (name, alignment)]
-    texts = [
-        (row["recipe"], row["seeds"], [cell(row[metric], row[f"{metric}_sd"]) for metric in SHOWN])
-        for row in rows
-    ]
-    return f"{name}, alignment {alignment}", texts
+def _block(bench: Benchmark, name: str) -> tuple[str, list[tuple[str, list[tuple[str, int, list[str]]]]]]:
+    """Return the name of a set, and heading and rows of every alignment."""
+    parts = []
+    for alignment in ALIGNMENTS:
+        rows = [row for row in bench.rows if (row["set"], row["alignment"]) == (name, alignment)]
+        lines = [
+            (row["recipe"], row["seeds"], [cell(row[metric], row[f"{metric}_sd"]) for metric in SHOWN])
+            for row in rows
+        ]
+        parts.append((f"alignment {alignment}", lines))
+    return name, parts
 
 
 def _versus(bench: Benchmark) -> list[tuple[str, list[dict[str, Any]]]]:

@@ -7,7 +7,7 @@ from depthmix.bench.compare import against
 from depthmix.bench.measuring import ALIGNMENTS
 from depthmix.bench.results import MEAN, cell
 
-__all__ = ["COUNTED", "tables_of"]
+__all__ = ["COLUMNS", "COUNTED", "overview", "tables_of"]
 
 # The columns in which recipes are held against each other: depth in every alignment, and what shape costs.
 COUNTED: Final = (
@@ -23,6 +23,8 @@ NAMES: Final = {
     "boundary_f1": "edge F1",
 }
 
+COLUMNS: Final = [NAMES[metric if metric != "abs_rel" else alignment] for metric, alignment in COUNTED]
+
 Row = Mapping[str, Any]
 
 
@@ -34,20 +36,20 @@ def tables_of(rows: Sequence[Row], pairs: Sequence[Row], recipe: str) -> str:
         pairs: what `compare` gives.
         recipe: the one whose differences are listed.
     """
-    names = [NAMES[metric if metric != "abs_rel" else alignment] for metric, alignment in COUNTED]
     parts = ["mean of the families: AbsRel in three alignments, normals and edges un-aligned, ± over seeds"]
-    parts += [_table(["recipe", "seeds", *names], _overview(rows))]
+    parts += [_table(["recipe", "seeds", *COLUMNS], overview(rows))]
     sets = [name for name in dict.fromkeys(row["set"] for row in rows) if name != MEAN]
     heads = [f"{name}{', affine' if affine else ''}" for affine in (False, True) for name in sets]
     parts += ["AbsRel of each set, un-aligned and affine", _table(["recipe", *heads], _by_set(rows, sets))]
     versus = _versus(pairs, recipe)
     if versus:
         parts += [f"{recipe} less the other, mean of the families, with 95 % intervals"]
-        parts += [_table(["against", *names], versus)]
+        parts += [_table(["against", *COLUMNS], versus)]
     return "\n\n".join(parts)
 
 
-def _overview(rows: Sequence[Row]) -> list[list[str]]:
+def overview(rows: Sequence[Row]) -> list[list[str]]:
+    """Give a line of each recipe: name, seeds, and the mean of the families in `COLUMNS`."""
     found = {(row["recipe"], row["alignment"]): row for row in rows if row["set"] == MEAN}
     recipes = dict.fromkeys(recipe for recipe, _ in found)
     return [

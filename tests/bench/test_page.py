@@ -33,7 +33,7 @@ def test_the_smoke_run_says_that_it_is_one_and_which_corpus_it_saw(shown: tuple[
     text, _ = shown
     assert f"corpus smoke: 26 images, sha256 {corpus.sha256}" in text
     assert "this was a smoke test: nothing can be read from its figures" in text
-    assert "tuning looks: 3 for each recipe" in text
+    assert "tuning looks are NOT equal: quality_aware 6, midas 3" in text
 
 
 def test_the_tables_have_every_recipe_in_every_family_and_show_prints_them_again(
@@ -103,13 +103,17 @@ def test_the_page_is_one_file_with_table_curves_and_gallery(shown: tuple[str, Pa
     assert page.count('alt="midas of ') == 3 * 2  # two scenes a family
     assert page.count('alt="image of ') == page.count('alt="label of ') == 6
     assert "A smoke test" in page
+    assert page.count("every measure in every alignment") == 5  # the mean, three families, the real pair
+    assert re.search(
+        r'<th scope="row" class="name">ramp</th><td class="number">1</td><td class="number">\d', page
+    )
     assert "validation AbsRel, alignment affine_inverse_depth" in page
 
 
 def test_what_failed_stands_at_the_top_and_is_escaped(tmp_path: Path, corpus: Corpus, monkeypatch):
     monkeypatch.setattr("depthmix.bench.page._gallery", lambda runs, results: [])
     monkeypatch.setattr("depthmix.bench.benchmark.compare", lambda results: [])
-    monkeypatch.setattr("depthmix.bench.benchmark.COUNTED", ())
+    monkeypatch.setattr("depthmix.bench.page.overview", lambda rows: [])
     monkeypatch.setattr("depthmix.bench.page.SHOWN", ("abs_rel",))
     bench = Benchmark.of(TWO, TINY, corpus, "val", {}, ["naive seed 0: <b>broken</b>"])
     page = write_page(tmp_path / "page.html", bench, []).read_text()
