@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from depthmix.errors import ConfigError
+from depthmix.plug_ins import LOSSES, announced
 
 if TYPE_CHECKING:
     from depthmix.terms import Term
@@ -21,6 +22,7 @@ __all__ = [
     "did_you_mean",
     "is_foreign",
     "known_classes",
+    "names_of_plug_ins",
     "offered_classes",
     "paths_of",
     "recipe",
@@ -67,7 +69,11 @@ def term_from(options: dict[str, Any], kinds: ModuleType | None = None) -> "Term
 
 
 def build(spec: str | dict[str, Any], base: type) -> Any:
-    """Build a class from its name, or from class_path and init_args; that there is one was checked before."""
+    """Build a class from its name, or from class_path and init_args; that there is one was checked before.
+
+    Raises:
+        ConfigError: it is a loss of another package that cannot be imported.
+    """
     spec = {"class_path": spec} if isinstance(spec, str) else spec
     found = resolve_class(spec["class_path"], base)
     assert found is not None
@@ -137,9 +143,18 @@ def resolve_class(path: str, base: type) -> type | None:
     """Find a class by short name or dotted path; None where there is none or it is not a `base`.
 
     Importing a module runs its code, and whoever wrote a configuration chose the name: only modules of
-    depthmix are imported here. Others are looked into if they are there already: `depthmix.cli.schema`
-    imports those that their user trusts.
+    depthmix are imported here, and losses that installed packages announce. Others are looked into if they
+    are there already: `depthmix.cli.schema` imports those that their user trusts.
+
+    Raises:
+        ConfigError: it is a loss of another package that cannot be imported.
     """
+    if path in names_of_plug_ins(base) and base.__module__ != COPIES:
+        from depthmix.losses.registry import plug_in
+
+        announced_class = plug_in(path)
+        if announced_class is not None:
+            return announced_class
     module, _, name = path.rpartition(".")
     if not module:
         return offered_classes(base).get(name)
@@ -151,6 +166,16 @@ def resolve_class(path: str, base: type) -> type | None:
             import_module(module)
     found = getattr(sys.modules.get(module), name, None)
     return found if isinstance(found, type) and issubclass(found, base) else None
+
+
+def names_of_plug_ins(base: type | None = None) -> set[str]:
+    """Return the names and the class paths by which other packages announce losses; none for other bases.
+
+    Nothing is imported for it.
+    """
+    if base is not None and base.__name__ != "DepthLoss":
+        return set()
+    return {name for point in announced(LOSSES) for name in (point.name, point.value.replace(":", "."))}
 
 
 def paths_of(name: str, module: str) -> tuple[str, str, str]:

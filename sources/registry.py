@@ -1,26 +1,15 @@
 """Find sources by the name of their class: those shipped here, and those that installed packages add."""
 
-import logging
-import sys
 from difflib import get_close_matches
-from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from inspect import isabstract, isclass, signature
-from pathlib import Path
 
 import depthmix.sources
 from depthmix.errors import ConfigError
+from depthmix.foreign import import_foreign
+from depthmix.plug_ins import SOURCES, announced, load, load_all
 from depthmix.sources.base import Source
 
-__all__ = ["GROUP", "available", "described", "find", "shipped"]
-
-GROUP = "depthmix.sources"
-# What importing a foreign module may throw, short of the wish to stop the program.
-_IMPORT_TROUBLE = (
-    *(ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError),
-    *(OSError, RuntimeError, SyntaxError, TypeError, ValueError),
-)
-_log = logging.getLogger(__name__)
+__all__ = ["available", "described", "find", "shipped"]
 
 
 def available() -> dict[str, type[Source]]:
@@ -29,16 +18,8 @@ def available() -> dict[str, type[Source]]:
     A plug-in that cannot be imported, is no finished `Source`, or has a name that is taken, is left out
     with a logged warning that names its package.
     """
-    found = shipped()
-    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
-        package = point.dist.name if point.dist else "an unknown package"
-        if point.name in found:
-            _log.warning("package %s: its source %r is left out: the name is taken", package, point.name)
-            continue
-        kind = _load(point, package)
-        if kind is not None:
-            found[point.name] = kind
-    return found
+    own = shipped()
+    return own | load_all(SOURCES, _wrong, own)
 
 
 def shipped() -> dict[str, type[Source]]:
@@ -74,9 +55,14 @@ def find(name: str) -> type[Source]:
     """
     if ":" in name:
         return _imported(name)
-    known = available()
-    if name in known:
-        return known[name]
+    own = shipped()
+    if name in own:
+        return own[name]
+    others = announced(SOURCES)
+    for point in others:
+        if name == point.name:
+            return load(point, _wrong)
+    known = [*own, *(point.name for point in others)]
     by_lower = {other.lower(): other for other in known}
     near = [by_lower[match] for match in get_close_matches(name.lower(), by_lower, n=2, cutoff=0.5)]
     hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}"
@@ -85,30 +71,19 @@ def find(name: str) -> type[Source]:
 
 def _imported(name: str) -> type[Source]:
     module, _, attribute = name.partition(":")
-    here = str(Path.cwd())
-    if here not in sys.path:  # a console command does not look there by itself
-        sys.path.insert(0, here)
-    try:
-        kind = getattr(import_module(module), attribute)
-    except _IMPORT_TROUBLE as error:
-        hint = "give module:Class of a module that can be imported here"
-        raise ConfigError(f"{name} cannot be imported: {error}", field="source", hint=hint) from error
+    found = import_foreign(module)
+    if not hasattr(found, attribute):
+        raise ConfigError(
+            f"has no class {attribute!r}", file=getattr(found, "__file__", module), field="source"
+        )
+    kind = getattr(found, attribute)
     if not _is_source(kind):
         raise ConfigError(f"{name} is no finished Source class", field="source")
     return kind  # type: ignore[no-any-return]
 
 
-def _load(point: EntryPoint, package: str) -> type[Source] | None:
-    try:
-        kind = point.load()
-    except _IMPORT_TROUBLE as error:
-        trouble = f"{type(error).__name__}: {error}"
-        _log.warning("package %s: its source %r cannot be imported: %s", package, point.name, trouble)
-        return None
-    if not _is_source(kind):
-        _log.warning("package %s: its source %r is no finished Source class", package, point.name)
-        return None
-    return kind  # type: ignore[no-any-return]
+def _wrong(_: str, kind: object) -> str:
+    return "" if _is_source(kind) else "is no finished Source class"
 
 
 def _is_source(kind: object) -> bool:

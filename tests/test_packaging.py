@@ -50,7 +50,8 @@ def test_the_wheel_holds_every_module_of_the_package(wheel_names):
 def test_the_wheel_holds_recipes_template_and_type_marker(wheel_names):
     data = {str(p.relative_to(ROOT)) for ext in ("*.yaml", "*.jinja") for p in (ROOT / "depthmix").rglob(ext)}
     assert data
-    assert data | {"depthmix/py.typed"} <= wheel_names
+    tables = {"depthmix/losses/losses.csv", "depthmix/sources/sources.csv"}
+    assert data | tables | {"depthmix/py.typed"} <= wheel_names
 
 
 def test_the_wheel_installs_nothing_beside_depthmix(wheel_names):

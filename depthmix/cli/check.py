@@ -16,7 +16,14 @@ from depthmix.cli.schema import (
     named_classes,
     read_document,
 )
-from depthmix.configured import data_arguments, did_you_mean, paths_of, recipe, term_from
+from depthmix.configured import (
+    data_arguments,
+    did_you_mean,
+    names_of_plug_ins,
+    paths_of,
+    recipe,
+    term_from,
+)
 
 __all__ = [
     "TOP_LEVEL",
@@ -99,8 +106,10 @@ def is_plain(document: Document) -> bool:
     options = model if isinstance(model, dict) else {}
     net = options.get("net")
     name = str(net.get("class_path") if isinstance(net, dict) else net).rpartition(".")[2]
+    named = list(named_classes(document.root))
     return (
-        all("." not in path or path in known for path in named_classes(document.root))
+        not names_of_plug_ins().intersection(named)
+        and all("." not in path or path in known for path in named)
         and (name in PLAIN_NETS or name not in ORIGINS)
         and not options.get("feature_alignment")
         and not options.get("frozen_stages")

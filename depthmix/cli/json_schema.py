@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, Union, get_args, get_origin
 
 from depthmix.cli.check import TOP_LEVEL
 from depthmix.cli.options import REQUIRED, options_of
-from depthmix.configured import known_classes
+from depthmix.configured import known_classes, names_of_plug_ins
 
 __all__ = ["config_schema"]
 
@@ -116,9 +116,14 @@ class _Maker:
                 "description": about,
             }
             choices += [whole] if required else [{"enum": paths, "description": about}, whole]
-        path = {"type": "string", "pattern": FOREIGN}
-        foreign = {"type": "object", "properties": {"class_path": path}, "required": ["class_path"]}
-        return {"anyOf": [*choices, path, foreign]}
+        others: list[Schema] = [{"type": "string", "pattern": FOREIGN}]
+        others += [{"enum": sorted(names)}] if (names := names_of_plug_ins(base)) else []
+        for path in others:
+            choices += [
+                path,
+                {"type": "object", "properties": {"class_path": path}, "required": ["class_path"]},
+            ]
+        return {"anyOf": choices}
 
 
 def base_package(kind: type) -> str:

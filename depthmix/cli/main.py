@@ -17,6 +17,7 @@ TRAINING = ("fit", "validate", "test")
 COMMANDS = {
     "demo": "make raw data of four qualities, prepare, train, evaluate, show: the whole way once",
     "sources": "list the sources that are known, or show the card of one",
+    "losses": "list the losses that are known, or show all about one",
     "new-source": "write a source of your own with its fixture writer and its test",
     "prepare": "read a raw data set with a source and write it as checked HDF5 shards",
     "verify": "check every byte of prepared data against its records",

@@ -12,8 +12,15 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
-from depthmix.configured import did_you_mean, is_foreign, known_classes, offered_classes, resolve_class
-from depthmix.errors import visible
+from depthmix.configured import (
+    did_you_mean,
+    is_foreign,
+    known_classes,
+    names_of_plug_ins,
+    offered_classes,
+    resolve_class,
+)
+from depthmix.errors import ConfigError, visible
 from depthmix.plain_yaml import parse_yaml, read_yaml_text
 
 __all__ = [
@@ -163,12 +170,16 @@ def _class_problems(node: yaml.Node, base: type, where: str) -> Iterator[Problem
             yield _at(node, where, "lacks class_path")
             return
         path, options = pairs["class_path"][1], pairs.get("init_args", (None, None))[1]
-    found = resolve_class(str(path.value), base)
+    try:
+        found = resolve_class(str(path.value), base)
+    except ConfigError as error:
+        yield _at(path, where, str(error))
+        return
     if found is None and is_foreign(str(path.value)):
         text = f"{path.value!r} is no part of depthmix and was not imported: that would run its code"
         yield _at(path, where, f"{text}; say --trust if you know where this configuration comes from")
     elif found is None:
-        names = sorted(offered_classes(base))
+        names = sorted({*offered_classes(base), *names_of_plug_ins(base)})
         yield _at(
             path, where, f"no {base.__name__} is called {path.value!r}" + did_you_mean(path.value, names)
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from depthmix.errors import ConfigError
+from depthmix.plug_ins import SOURCES, announced, package_of
 
 __all__ = ["COLUMNS", "add_arguments", "read_catalogue", "run"]
 
@@ -69,14 +70,17 @@ def read_catalogue(file: Path = CATALOGUE) -> dict[str, dict[str, str]]:
 
 
 def _plug_ins() -> dict[str, dict[str, str]]:
-    from importlib.metadata import entry_points
-
-    if not entry_points(group="depthmix.sources"):
+    packages = {point.name: package_of(point) for point in announced(SOURCES)}
+    if not packages:
         return {}
     from depthmix.sources.registry import available, described
 
     listed = read_catalogue()
-    rows = {name: described(name, source) for name, source in available().items() if name not in listed}
+    rows = {
+        name: described(name, source) | {"package": packages[name]}
+        for name, source in available().items()
+        if name not in listed
+    }
     return {row.pop("class"): row for row in rows.values()}
 
 
@@ -104,7 +108,9 @@ def _print_list(rows: Mapping[str, Mapping[str, str]]) -> None:
             print(f"{last}:")
         real = "real" if row["read on real files"] == "yes" else ""
         licence = textwrap.shorten(row["licence"], 60, placeholder=" ...")
-        print(f"  {name:{width}} {row['quality']:7} {row['kind']:17} {row['density']:7} {real:5} {licence}")
+        package = f" (package {row['package']})" if "package" in row else ""
+        start = f"  {name:{width}} {row['quality']:7} {row['kind']:17} {row['density']:7} {real:5}"
+        print(f"{start} {licence}{package}")
     print(f"{len(rows)} sources; real = the reader was run on files of the publisher, too")
     print("`depthmix sources show NAME` prints the card of one: unit, size, layout, citation")
 

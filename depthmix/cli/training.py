@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -16,13 +17,14 @@ from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-import depthmix.losses
-import depthmix.models  # noqa: F401  (imported so that short names of losses and networks resolve)
+import depthmix.models  # noqa: F401  (imported so that short names of networks resolve)
 from depthmix.checkpoints import CheckpointFiles, newest_checkpoint
 from depthmix.cli.check import config_problems, recipe
 from depthmix.cli.epochs import EpochTable, FewNumbers
+from depthmix.configured import names_of_plug_ins, resolve_class
 from depthmix.data import MixData
 from depthmix.errors import ConfigError, StorageError
+from depthmix.losses import DepthLoss
 from depthmix.run_log import RunLog
 from depthmix.stop import EXIT_CODE, StopOnSignal, Stopped
 from depthmix.task import DepthTask
@@ -45,6 +47,7 @@ def run(arguments: Sequence[str]) -> int:
         StorageError: the run folder cannot be written.
     """
     arguments = _with_recipes(list(arguments))
+    _import_losses(arguments)
     _quieten()
     try:
         MixCli(
@@ -193,6 +196,12 @@ def _with_recipes(arguments: list[str]) -> list[str]:
             raise ConfigError("no file given", field="--config")
         _stop_on_problems(file)
     return arguments
+
+
+def _import_losses(arguments: list[str]) -> None:
+    """Import the losses of other packages that the command line names: the parser knows imported ones."""
+    for name in names_of_plug_ins().intersection(re.findall(r"[\w.]+", " ".join(arguments))):
+        resolve_class(name, DepthLoss)
 
 
 def _stop_on_problems(file: Path) -> None:

@@ -10,7 +10,17 @@ from depthmix.cli import main
 from depthmix.cli.main import COMMANDS
 
 HEAVY = {"torch", "lightning", "kornia", "open3d", "cv2", "matplotlib", "h5py", "scipy"}
-LIGHT = ["--help", "--version", "sources list", "sources show KittiLidar", *(f"{c} --help" for c in COMMANDS)]
+LIGHT = [
+    *(
+        "--help",
+        "--version",
+        "sources list",
+        "sources show KittiLidar",
+        "losses list",
+        "losses show SilogLoss",
+    ),
+    *(f"{command} --help" for command in COMMANDS),
+]
 
 
 @pytest.mark.parametrize(

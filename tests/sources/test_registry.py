@@ -1,30 +1,27 @@
 import logging
 import re
-from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 
 import depthmix.sources
+from depthmix.cli import main
 from depthmix.cli.sources import read_catalogue
 from depthmix.errors import ConfigError
-from depthmix.sources import registry
+from depthmix.plug_ins import SOURCES
 from depthmix.sources.registry import available, find, shipped
 from docs import make_sources
 from tests.light import import_footprint
+from tests.plug_in import write_package
 
 SHIPPED = sorted(name for name in depthmix.sources.__all__ if name not in ("Source", "SourceCard"))
 
 
-class _Package:
-    name = "my-package"
-
-
 @pytest.fixture
-def plugins(monkeypatch):
-    def publish(**values: str) -> None:
-        points = [EntryPoint(name, value, registry.GROUP)._for(_Package()) for name, value in values.items()]
-        monkeypatch.setattr(registry, "entry_points", lambda *, group: points)
+def plugins(tmp_path, monkeypatch):
+    def publish(**points: str) -> None:
+        write_package(tmp_path, "my_package", "", SOURCES, points)
+        monkeypatch.syspath_prepend(tmp_path)
 
     return publish
 
@@ -52,6 +49,14 @@ def test_a_name_like_no_other_gets_the_list():
 def test_a_source_of_another_package_is_found(plugins):
     plugins(Foreign="depthmix.sources.web_stereo:WebStereo")
     assert find("Foreign") is depthmix.sources.WebStereo
+    with pytest.raises(ConfigError, match=r"no source is called 'foreing'; did you mean Foreign"):
+        find("foreing")
+
+
+def test_the_list_says_which_package_a_source_comes_from(plugins, capsys):
+    plugins(Foreign="depthmix.sources.web_stereo:WebStereo")
+    assert main(["sources", "list"]) == 0
+    assert re.search(r"Foreign .*\(package my-package\)", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +72,9 @@ def test_a_broken_plug_in_is_left_out_with_a_warning_that_names_its_package(plug
     plugins(Broken=value)
     with caplog.at_level(logging.WARNING):
         assert list(available()) == SHIPPED
-    assert re.search(rf"package my-package: its source 'Broken' {message}", caplog.text)
+    assert re.search(rf"depthmix.sources: 'Broken' of package my-package: {message}", caplog.text)
+    with pytest.raises(ConfigError, match=rf"'Broken' of package my-package: {message}"):
+        find("Broken")
 
 
 def test_a_plug_in_that_fails_while_it_is_imported_is_left_out(plugins, caplog, tmp_path, monkeypatch):
@@ -81,6 +88,7 @@ def test_a_plug_in_that_fails_while_it_is_imported_is_left_out(plugins, caplog, 
 def test_a_plug_in_cannot_take_a_shipped_name(plugins, caplog):
     plugins(WebStereo="depthmix.sources.planes:PlaneInstances")
     assert find("WebStereo") is depthmix.sources.WebStereo
+    assert available()["WebStereo"] is depthmix.sources.WebStereo
     assert "the name is taken" in caplog.text
 
 
@@ -120,10 +128,10 @@ def test_a_class_of_a_module_in_the_present_folder_is_found(tmp_path, monkeypatc
     )
     assert find("my_towers:Towers").__name__ == "Towers"
     for name, reason in (
-        ("my_towers:Tower", "my_towers:Tower cannot be imported: .*no attribute 'Tower'"),
-        ("no_such_module:Towers", "cannot be imported: No module named"),
+        ("my_towers:Tower", "my_towers.py: source: has no class 'Tower'"),
+        ("no_such_module:Towers", "cannot be imported: No module named .*looked for in the present folder"),
         ("my_towers:nothing", "my_towers:nothing is no finished Source class"),
-        (":", "cannot be imported: Empty module name"),
+        (":", "cannot be imported: .*Empty module name"),
     ):
         with pytest.raises(ConfigError, match=reason):
             find(name)
