@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Self
 
 import torch
@@ -15,6 +16,7 @@ from depthmix import __version__
 from depthmix.artefact import FACTS, SCHEMA, check_schema, read_artefact, read_checkpoint
 from depthmix.canonical import Form, checked_form
 from depthmix.errors import ConfigError
+from depthmix.foreign import import_foreign
 from depthmix.models.bounded import at_most
 from depthmix.prediction import HEADS, Head, Prediction
 from depthmix.sources.files import MAX_PIXELS
@@ -123,7 +125,7 @@ def load_trained(path: str | Path, *, trust: bool = False) -> Trained:
 
     Args:
         path: the checkpoint, a `safetensors` file, or a folder in the form of the Hugging Face hub.
-        trust: import whatever class the checkpoint names.
+        trust: import whatever class the checkpoint names; its module may lie in the present folder.
 
     Raises:
         ConfigError: no such file, not a checkpoint of depthmix, a foreign class without `trust`, or weights
@@ -229,10 +231,19 @@ def _build(path: Path, spec: Any, trust: bool, most: int) -> nn.Module:
         reason = f"the checkpoint lets {name} read other files, which its own weights make needless"
         raise ConfigError(reason, file=path, field="net", hint="pass trust if you know where it comes from")
     try:
-        found = getattr(import_module(module), name)
+        found = getattr(_imported(path, module, trust), name)
         if not (isinstance(found, type) and issubclass(found, nn.Module)):
             raise ConfigError(f"{class_path} is no torch module", file=path, field="net")
         with at_most(most):
             return found(**arguments)
     except (ImportError, AttributeError, MemoryError, RuntimeError, TypeError, ValueError) as error:
         raise ConfigError(f"cannot build {class_path}: {error}", file=path, field="net") from error
+
+
+def _imported(path: Path, module: str, trust: bool) -> ModuleType:
+    if not trust:  # it is one of depthmix
+        return import_module(module)
+    try:
+        return import_foreign(module)
+    except ConfigError as error:
+        raise ConfigError(f"{module} {error.reason}", file=path, field="net", hint=error.hint) from error

@@ -127,7 +127,6 @@ def is_depthmix(words: list[str]) -> bool:
 
 SHELL: dict[str, Callable[[list[str]], bool]] = {
     "depthmix": is_depthmix,
-    "export": lambda words: words == ["PYTHONPATH=."],
     "make": is_make,
     "python": is_python,
     "srun": lambda words: words[0] == "depthmix",

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -384,8 +385,18 @@ def test_a_foreign_class_is_imported_only_on_trust(checkpoint: Path, tmp_path: P
         ConfigError, match=r"names tests.foreign_net.ForeignNet, and importing it runs its code"
     ):
         load_trained(path)
-    with pytest.raises(ConfigError, match=r"cannot build tests.foreign_net.ForeignNet: No module named"):
+    with pytest.raises(ConfigError, match=r"ckpt: net: tests.foreign_net cannot be imported: No module"):
         load_trained(path, trust=True)
+
+
+def test_a_class_in_the_present_folder_is_found_on_trust(checkpoint: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])  # restores it afterwards
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net_of_mine.py").write_text(
+        "from depthmix.models import LightDepthNet\nclass Mine(LightDepthNet): pass\n"
+    )
+    path = changed(checkpoint, tmp_path, net=small_net().spec | {"class_path": "net_of_mine.Mine"})
+    assert type(load_trained(path, trust=True).net).__name__ == "Mine"
 
 
 @pytest.mark.parametrize(

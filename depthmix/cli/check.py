@@ -48,7 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--full", action="store_true", help="build the network and all else, as fit does; takes ten seconds"
     )
     parser.add_argument(
-        "--trust", action="store_true", help="import the classes outside of depthmix that it names"
+        "--trust",
+        action="store_true",
+        help="import the classes outside of depthmix that it names, as fit does",
     )
 
 
@@ -76,18 +78,20 @@ def config_problems(
         partial: other files or options complete this one, so what it lacks is no problem, and whether its
             terms fit its sources is left to the run itself.
         root: folder of the prepared sets, instead of the one that the file names.
-        trust: import the classes outside of depthmix that it names, which runs their code.
+        trust: import the classes outside of depthmix that it names, from the present folder, too; that runs
+            their code.
         light: import neither torch nor Lightning where nothing can be found with them that is not found
             without, see `is_plain`.
     """
     document, problems = read_document(file)
     if document is None:
         return problems
-    if trust:
-        import_named(document.root)
+    failed = list(import_named(document.root)) if trust else []
+    places = {(one.line, one.column) for one in failed}
     light = light and is_plain(document)
     kinds = import_module("depthmix.cli.constructors" if light else "depthmix.kinds")
-    problems += _shape(document, kinds, root)
+    shape = _shape(document, kinds, root)
+    problems += failed + [one for one in shape if (one.line, one.column) not in places]
     if not partial:
         problems += meaning_problems(document, kinds, root, problems)
     return sorted({problem for problem in problems if not (partial and problem.missing)})
@@ -106,7 +110,7 @@ def is_plain(document: Document) -> bool:
     options = model if isinstance(model, dict) else {}
     net = options.get("net")
     name = str(net.get("class_path") if isinstance(net, dict) else net).rpartition(".")[2]
-    named = list(named_classes(document.root))
+    named = [str(node.value) for _, node in named_classes(document.root)]
     return (
         not names_of_plug_ins().intersection(named)
         and all("." not in path or path in known for path in named)

@@ -2,11 +2,10 @@
 
 import dataclasses
 import inspect
+import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -21,6 +20,7 @@ from depthmix.configured import (
     resolve_class,
 )
 from depthmix.errors import ConfigError, visible
+from depthmix.foreign import import_foreign
 from depthmix.plain_yaml import parse_yaml, read_yaml_text
 
 __all__ = [
@@ -180,35 +180,41 @@ def _class_problems(node: yaml.Node, base: type, where: str) -> Iterator[Problem
         yield _at(path, where, f"{text}; say --trust if you know where this configuration comes from")
     elif found is None:
         names = sorted({*offered_classes(base), *names_of_plug_ins(base)})
-        yield _at(
-            path, where, f"no {base.__name__} is called {path.value!r}" + did_you_mean(path.value, names)
-        )
+        file = _file_of(str(path.value))
+        text = f"no {base.__name__} is called {path.value!r}" + (f" in {file}" if file else "")
+        yield _at(path, where, text + did_you_mean(path.value, names))
     elif options is not None:
         yield from call_problems(options, found, f"{where}.init_args")
 
 
-def import_named(root: yaml.Node) -> None:
+def _file_of(path: str) -> str | None:
+    """Return the file of the imported module that a dotted path names; it may be another than was meant."""
+    return getattr(sys.modules.get(path.rpartition(".")[0]), "__file__", None)
+
+
+def import_named(root: yaml.Node) -> Iterator[Problem]:
     """Import the modules of all classes that a configuration names, because its user trusts it."""
-    for path in named_classes(root):
-        if is_foreign(path):
-            with suppress(ImportError, ValueError):
-                import_module(path.rpartition(".")[0])
+    for where, node in named_classes(root):
+        if is_foreign(str(node.value)):
+            try:
+                import_foreign(str(node.value).rpartition(".")[0])
+            except ConfigError as error:
+                yield _at(node, where.removesuffix(".class_path"), str(error))
 
 
-def named_classes(root: yaml.Node) -> Iterator[str]:
-    """List what a configuration names classes by: short names and dotted paths, right or wrong."""
-    for key, value in _all_pairs(root):
-        if key.value in CLASS_KEYS and isinstance(value, yaml.ScalarNode):
-            yield str(value.value)
+def named_classes(root: yaml.Node, where: str = "") -> Iterator[tuple[str, yaml.ScalarNode]]:
+    """List what a configuration names classes by, short names and dotted paths, right or wrong, and where."""
+    for key, value in _children(root):
+        inside = f"{where}.{key}".lstrip(".")
+        if key in CLASS_KEYS and isinstance(value, yaml.ScalarNode):
+            yield inside, value
+        yield from named_classes(value, inside)
 
 
-def _all_pairs(node: yaml.Node) -> Iterator[tuple[yaml.Node, yaml.Node]]:
-    inside = node.value if isinstance(node, yaml.SequenceNode) else []
-    for key, value in _pairs(node):
-        yield key, value
-        inside = [*inside, value]
-    for child in inside:
-        yield from _all_pairs(child)
+def _children(node: yaml.Node) -> list[tuple[str, yaml.Node]]:
+    if isinstance(node, yaml.SequenceNode):
+        return [(str(index), value) for index, value in enumerate(node.value)]
+    return [(str(key.value), value) for key, value in _pairs(node)]
 
 
 def _mapping_of(node: yaml.Node, inner: object, where: str) -> Iterator[Problem]:

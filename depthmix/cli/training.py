@@ -24,6 +24,7 @@ from depthmix.cli.epochs import EpochTable, FewNumbers
 from depthmix.configured import names_of_plug_ins, resolve_class
 from depthmix.data import MixData
 from depthmix.errors import ConfigError, StorageError
+from depthmix.foreign import look_here
 from depthmix.losses import DepthLoss
 from depthmix.run_log import RunLog
 from depthmix.stop import EXIT_CODE, StopOnSignal, Stopped
@@ -46,6 +47,7 @@ def run(arguments: Sequence[str]) -> int:
         ConfigError: the configuration can not work; the message says where.
         StorageError: the run folder cannot be written.
     """
+    look_here()
     arguments = _with_recipes(list(arguments))
     _import_losses(arguments)
     _quieten()

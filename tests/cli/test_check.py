@@ -235,6 +235,94 @@ def test_a_class_of_another_package_is_imported_on_trust_only(tmp_path, sets, ca
     assert (code, len(problems)) == (1, 2)
 
 
+def test_check_and_fit_find_a_class_in_the_present_folder_alike(tmp_path, sets, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])  # restores it afterwards
+    (here := tmp_path / "here").mkdir()
+    (here / "mine_here.py").write_text(
+        "from depthmix.losses import LogL1Loss\nclass MineLoss(LogL1Loss): pass\n"
+    )
+    values = config(sets)
+    values["model"]["terms"]["metric"]["loss"] = {"class_path": "mine_here.MineLoss"}
+    values["trainer"] = {
+        "default_root_dir": str(tmp_path / "run"),
+        "fast_dev_run": True,
+        "accelerator": "cpu",
+    }
+    values["data"] |= {"workers": 0, "batch_size": 2, "augment": {"height": 32, "width": 32}}
+    monkeypatch.chdir(tmp_path)
+    code, ((line, text),) = checked(tmp_path, capsys, values, "--trust")
+    assert (code, line) == (1, "class_path: mine_here.MineLoss")
+    assert text == (
+        "model.terms.metric.loss: mine_here: cannot be imported: No module named 'mine_here'; looked for in "
+        f"the present folder, {tmp_path}, in those of PYTHONPATH and among the installed packages: go to its "
+        "folder, or say `export PYTHONPATH=FOLDER`"
+    )
+    assert main(["fit", "--config", "mix.yaml"]) == 2
+    assert text in capsys.readouterr().err
+    monkeypatch.chdir(here)
+    assert checked(tmp_path, capsys, values, "--trust") == (0, [])
+    assert main(["fit", "--config", str(tmp_path / "mix.yaml")]) == 0
+
+
+def test_fit_finds_a_class_in_the_present_folder_that_only_the_command_line_names(
+    tmp_path, sets, monkeypatch
+):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.chdir(tmp_path)
+    Path("named_here.py").write_text(
+        "from depthmix.losses import LogL1Loss\nclass NamedLoss(LogL1Loss): pass\n"
+    )
+    values = config(sets)
+    values["trainer"] = {
+        "default_root_dir": str(tmp_path / "run"),
+        "fast_dev_run": True,
+        "accelerator": "cpu",
+    }
+    values["data"] |= {"workers": 0, "batch_size": 2, "augment": {"height": 32, "width": 32}}
+    Path("mix.yaml").write_text(yaml.safe_dump(values))
+    named = ["--model.terms.metric.loss", "named_here.NamedLoss"]
+    assert main(["fit", "--config", "mix.yaml", *named]) == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "path", "said"),
+    [
+        (
+            "import no_such_thing",
+            "broken_a.Loss",
+            "broken_a: cannot be imported: ModuleNotFoundError: No module",
+        ),
+        (
+            "def :",
+            "broken_b.Loss",
+            "broken_b: cannot be imported: SyntaxError: invalid syntax (broken_b.py, line 1)",
+        ),
+        ("1 / 0", "broken_c.Loss", "broken_c: cannot be imported: ZeroDivisionError"),
+        ("", "broken_d.Loss", "no DepthLoss is called 'broken_d.Loss' in "),
+    ],
+)
+def test_a_module_that_does_not_import_says_why(tmp_path, sets, capsys, monkeypatch, code, path, said):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / f"{path.partition('.')[0]}.py").write_text(code)
+    values = config(sets)
+    values["model"]["terms"]["ssi"]["loss"] = path
+    ((_, text),) = checked(tmp_path, capsys, values, "--trust")[1]
+    assert text.startswith(f"model.terms.ssi.loss: {said}")
+    assert "PYTHONPATH" not in text
+
+
+def test_a_class_that_cannot_be_imported_is_named_wherever_it_stands(tmp_path, sets, capsys):
+    values = config(sets)
+    values["trainer"] = {"callbacks": [{"class_path": "no_such_package.Callback"}]}
+    values["model"]["feature_alignment"] = {"teacher": {"class_path": "no_such_package.Net"}}
+    found = checked(tmp_path, capsys, values, "--trust")[1]
+    assert [text.partition(": cannot")[0] for _, text in found] == [
+        "model.feature_alignment.teacher: no_such_package",
+        "trainer.callbacks.0: no_such_package",
+    ]
+
+
 def test_mistakes_of_all_sorts_are_named_at_once(tmp_path, sets, capsys):
     values = config(sets)
     values["data"]["val_sources"] = {"x": "gone"}
