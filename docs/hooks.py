@@ -1,8 +1,8 @@
 """Hooks of the site: pages and files of the repository outside docs/ take part, and links to them hold.
 
 A page is written once, with links that hold where it lies in the repository. Here they are turned into links
-of the site: `docs/x.md` is the page `x.md`; those of `PAGES` have a place there, too; any other file that a
-page links to is copied below `files/`.
+of the site: `docs/x.md` is the page `x.md`; those of `PAGES` have a place there, too, and so have the
+notebooks; any other file that a page links to is copied below `files/`.
 """
 
 import posixpath
@@ -14,6 +14,8 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
+from docs.notebook_page import page_of, pictures_of
+
 ROOT = Path(__file__).resolve().parents[1]
 # Pages that lie outside docs/, and their place in the site; its first page is docs/index.md.
 PAGES = {
@@ -22,6 +24,10 @@ PAGES = {
     "CONTRIBUTING.md": "CONTRIBUTING.md",
     "losses/README.md": "losses/README.md",
     "sources/README.md": "sources/README.md",
+    **{
+        f"notebooks/{file.name}": f"notebooks/{file.stem}.md"
+        for file in sorted(ROOT.glob("notebooks/*.ipynb"))
+    },
 }
 CODE = re.compile(r"(^ *```.*?^ *```|`+[^`]+`+)", re.DOTALL | re.MULTILINE)
 # What a browser fetches by itself when it shows a page.
@@ -68,13 +74,24 @@ def for_site(text: str, uri: str) -> str:
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages and the linked files that lie outside docs/."""
     for path, uri in PAGES.items():
-        files.append(File.generated(config, uri, abs_src_path=str(ROOT / path)))
+        if path.endswith(".ipynb"):
+            _add_notebook(files, config, path, uri)
+        else:
+            files.append(File.generated(config, uri, abs_src_path=str(ROOT / path)))
     for file in list(files.documentation_pages()):
         for path in linked(file.content_string, repository_path(file.src_uri)):
             uri = site_path(path)
             if uri.startswith("files/") and (ROOT / path).is_file() and uri not in files.src_uris:
                 files.append(File.generated(config, uri, abs_src_path=str(ROOT / path)))
     return files
+
+
+def _add_notebook(files: Files, config: MkDocsConfig, path: str, uri: str) -> None:
+    """Add a notebook as a page, its pictures, and the file itself."""
+    files.append(File.generated(config, uri, content=page_of(ROOT / path)))
+    for name, picture in pictures_of(ROOT / path).items():
+        files.append(File.generated(config, f"notebooks/{name}", content=picture))
+    files.append(File.generated(config, f"files/{path}", abs_src_path=str(ROOT / path)))
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:

@@ -47,7 +47,7 @@ def table(stated: list[dict[str, str]]) -> str:
 def _plain(cell: str) -> str:
     """Return a cell of a table in Markdown as it reads."""
     linked = re.sub(r"\[[^]]*\]\(([^)]*)\)", r"\1", cell)
-    return linked.replace("\\|", "|").replace("`", "").strip()
+    return linked.replace("\\|", "|").replace("\\*", "*").replace("`", "").strip()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The site of docs/: every page has its place, links of the repository hold in it, nothing is fetched."""
 
+import json
 import re
 from types import SimpleNamespace
 from xml.etree import ElementTree
@@ -9,7 +10,10 @@ import yaml
 from mkdocs.exceptions import PluginError
 
 from docs import hooks, make_drawings
+from docs.notebook_page import page_of, pictures_of
 from tests.pages import ROOT
+
+NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 
 
 def named_pages() -> set[str]:
@@ -26,6 +30,34 @@ def named_pages() -> set[str]:
 def test_every_page_has_its_place_in_the_navigation():
     written = {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")}
     assert named_pages() == written | set(hooks.PAGES.values())
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_a_page_with_its_code_its_outputs_and_its_pictures(notebook):
+    page, pictures = page_of(notebook), pictures_of(notebook)
+    cells = json.loads(notebook.read_text())["cells"]
+    assert page.startswith("# ")
+    assert (
+        f"\n\n*A notebook with its outputs: [{notebook.name}](../files/notebooks/{notebook.name}).*\n" in page
+    )
+    assert all("".join(cell["source"]).partition("\n")[2].rstrip() in page for cell in cells)
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    assert all("".join(output["text"]).rstrip() in page for output in outputs if "text" in output)
+    assert len(pictures) == sum("image/png" in output.get("data", {}) for output in outputs)
+    shown = re.findall(r"!\[(.+?)\]\((.+?)\)", page)
+    assert [name for _, name in shown] == list(pictures)
+    assert all(re.match("Picture made by the code above: .", alt) for alt, _ in shown)
+    assert all(picture.startswith(b"\x89PNG") for picture in pictures.values())
+
+
+def test_text_that_holds_a_fence_stays_in_its_block(tmp_path):
+    output = {"output_type": "stream", "name": "stdout", "text": ["```\n"]}
+    code = {"cell_type": "code", "source": ["print('```')"], "outputs": [output]}
+    cells = [{"cell_type": "markdown", "source": ["# A"]}, code]
+    (file := tmp_path / "a.ipynb").write_text(json.dumps({"cells": cells}))
+    page = page_of(file)
+    assert "\n````python\nprint('```')\n````\n" in page
+    assert '\n````text title="Output"\n```\n````' in page
 
 
 @pytest.mark.parametrize("name", make_drawings.DRAWINGS)
@@ -46,6 +78,9 @@ def test_the_drawings_are_what_the_script_draws(name):
         ("api/losses.md", "[a](../losses.md)", "[a](../losses.md)"),
         ("losses/README.md", "[a](../docs/noise.md)", "[a](../noise.md)"),
         ("CONTRIBUTING.md", "[a](docs/noise.md)", "[a](noise.md)"),
+        ("faq.md", "[a](../notebooks/07_write_a_loss.ipynb)", "[a](notebooks/07_write_a_loss.md)"),
+        ("notebooks/03_mix_and_train.md", "[a](07_write_a_loss.ipynb)", "[a](07_write_a_loss.md)"),
+        ("notebooks/03_mix_and_train.md", "[a](../docs/losses.md)", "[a](../losses.md)"),
         ("distil.md", "[a](../mkdocs.yml)", "[a](files/mkdocs.yml)"),
         ("faq.md", "`[a](../README.md)`", "`[a](../README.md)`"),
         ("faq.md", "```\n[a](../README.md)\n```", "```\n[a](../README.md)\n```"),
