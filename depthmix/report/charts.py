@@ -4,6 +4,7 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final
 
 import numpy as np
@@ -20,6 +21,8 @@ POINTS: Final = 160  # a longer curve is averaged down: more points than pixels 
 ALL_POINTS: Final = 50_000  # of all charts of a page, at most 12 bytes each
 DASHES: Final = ("", "6 3", "2 2", "8 3 2 3", "1 4", "12 4")
 STYLES: Final = len(DASHES)
+DOT: Final = 4  # radius of a value that has no neighbour, half of it the width of its line
+LETTERS: Final = 11  # height of a line of text
 VALIDATION: Final = ("abs_rel", "abs_rel_aligned", "delta1_aligned", "ssi", "planarity_angle", "normal_angle")
 
 
@@ -68,8 +71,9 @@ def line_chart(title: str, curves: Mapping[str, Curve], points: int = POINTS) ->
         return Chart(title, Markup("<p class=note>No finite value was logged.</p>"), [])
     steps = [step for curve in curves.values() for step in curve.steps]
     axis = _Axis.over(known)
-    frame = _Frame(min(steps), max(max(steps), min(steps) + 1), axis)
+    frame = _Frame.over(steps, axis)
     lines = [_line(frame, i, *points) for i, points in enumerate(reduced.values())]
+    lines += _labels(frame, reduced)
     spoken = "; ".join(f"{name} ends at {_last(curve)}" for name, curve in curves.items())
     label = escape(f"{title} over training steps: {spoken}")
     svg = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}{}</svg>').format(
@@ -96,7 +100,8 @@ class _Axis:
             return cls(low, high, True, np.geomspace(low, high, 4).tolist())
         low = 0.0 if 0 < low < 0.5 * high else low
         # A curve that does not move gets room around it, and steps that float64 can tell apart.
-        span = max(high - low, 1e-3 * max(abs(low), abs(high))) or 1.0
+        largest = max(abs(low), abs(high))
+        span = max(high - low, (0.2 if low == high else 1e-3) * largest) or 1.0
         step = _round_step(max(span / 3, sys.float_info.min))  # a third of the smallest number is 0
         first, last = math.floor(low / step), math.ceil(high / step)
         ticks = [step * number for number in range(first, max(last, first + 1) + 1)]
@@ -119,6 +124,15 @@ class _Frame:
     first: int
     last: int
     axis: _Axis
+    marks: list[tuple[int, str]]  # steps that are named below the frame, and where their text is anchored
+
+    @classmethod
+    def over(cls, steps: Sequence[int], axis: _Axis) -> "_Frame":
+        """Reach from the first step to the last; a single one stands in the middle."""
+        first, last = min(steps), max(steps)
+        if first == last:
+            return cls(first - 1, last + 1, axis, [(first, "middle")])
+        return cls(first, last, axis, [(first, "start"), (last, "end")])
 
     def x(self, step: float) -> float:
         return LEFT + (step - self.first) / (self.last - self.first) * (WIDTH - LEFT - RIGHT)
@@ -134,7 +148,7 @@ class _Frame:
                 f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
                 f'<text x="{LEFT - 5}" y="{y + 4:.1f}" text-anchor="end">{format_number(tick)}</text>'
             )
-        for step, anchor in ((self.first, "start"), (self.last, "end")):
+        for step, anchor in self.marks:
             parts.append(
                 f'<text x="{self.x(step):.1f}" y="{HEIGHT - 6}" text-anchor="{anchor}">step {step}</text>'
             )
@@ -143,16 +157,35 @@ class _Frame:
 
 def _line(frame: _Frame, number: int, steps: list[float], values: list[float | None]) -> Markup:
     """Draw one curve as a path that starts anew after each gap; a lonely value becomes a dot."""
-    path, drawing = [], False
-    for step, value in zip(steps, values, strict=True):
-        if value is not None:
-            path.append(f"{'L' if drawing else 'M'}{frame.x(step):.1f} {frame.y(value):.1f}")
-            if not drawing:
-                path.append("h0.01")  # with round caps this is a dot
-        drawing = value is not None
-    dashes = DASHES[number % STYLES]
+    style, dashes = number % STYLES, DASHES[number % STYLES]
+    path, dots = [], []
+    for known, stretch in groupby(zip(steps, values, strict=True), lambda point: point[1] is not None):
+        places = [f"{frame.x(step):.1f} {frame.y(value):.1f}" for step, value in stretch if value is not None]
+        if known and len(places) == 1:
+            x, y = places[0].split()
+            dots.append(f'<circle class="dot s{style}" cx="{x}" cy="{y}" r="2"/>')
+        elif known:
+            path.append("M" + "L".join(places))
     dashed = f' stroke-dasharray="{dashes}"' if dashes else ""
-    return Markup(f'<path class="line s{number % STYLES}"{dashed} d="{"".join(path)}"/>')  # numbers only
+    line = f'<path class="line s{style}"{dashed} d="{"".join(path)}"/>' if path else ""
+    return Markup(line + "".join(dots))  # numbers only
+
+
+def _labels(frame: _Frame, curves: Mapping[str, tuple[list[float], list[float | None]]]) -> list[Markup]:
+    """Write the value beside each curve that is one dot: its dashes, which tell lines apart, do not show."""
+    dots = []
+    for steps, values in curves.values():
+        found = [(step, value) for step, value in zip(steps, values, strict=True) if value is not None]
+        if len(found) == 1:
+            dots.append((frame.y(found[0][1]), frame.x(found[0][0]), format_number(found[0][1])))
+    dots.sort()
+    below, texts = TOP, []
+    for y, x, text in dots:
+        place = max(y + 4, below + LETTERS)
+        below = place
+        side, anchor = (2 * DOT, "start") if x <= (LEFT + WIDTH - RIGHT) / 2 else (-2 * DOT, "end")
+        texts.append(f'<text x="{x + side:.1f}" y="{place:.1f}" text-anchor="{anchor}">{text}</text>')
+    return [Markup("".join(texts))] if below <= HEIGHT - BOTTOM + 4 else []  # numbers only; more have no room
 
 
 def _reduced(curve: Curve, points: int) -> tuple[list[float], list[float | None]]:

@@ -1,4 +1,5 @@
 import xml.etree.ElementTree as ElementTree
+from itertools import pairwise
 
 import pytest
 from hypothesis import example, given
@@ -17,6 +18,43 @@ def test_a_gap_stays_a_gap():
     [path] = paths(line_chart("x", {"a": Curve([0, 1, 2, 3, 4], [1.0, 2.0, None, 2.0, 1.0])}))
     assert path.count("M") == 2
     assert path.count("L") == 2
+
+
+def shapes(chart, kind: str) -> list[dict[str, str]]:
+    return [
+        element.attrib | {"text": element.text}
+        for element in ElementTree.fromstring(str(chart.svg)).iter(kind)
+    ]
+
+
+def test_a_lonely_value_is_a_dot_and_no_line():
+    chart = line_chart("x", {"a": Curve([0, 1, 2, 3], [1.0, None, 2.0, 3.0])})
+    (dot,) = shapes(chart, "circle")
+    assert float(dot["cx"]) < 100
+    assert len(paths(chart)) == 1
+
+
+def test_curves_of_one_value_stand_in_the_middle_with_their_values_beside_them():
+    chart = line_chart("x", {"a": Curve([60], [0.25]), "b": Curve([60], [0.2501]), "c": Curve([60], [0.5])})
+    dots, texts = shapes(chart, "circle"), shapes(chart, "text")
+    assert {dot["cx"] for dot in dots} == {"235.0"}
+    assert {dot["class"] for dot in dots} == {"dot s0", "dot s1", "dot s2"}
+    assert [text["text"] for text in texts if text["text"].startswith("step")] == ["step 60"]
+    beside = [text for text in texts if text["text"] in ("0.25", "0.2501", "0.5") and float(text["x"]) > 235]
+    assert [text["text"] for text in beside] == ["0.5", "0.25", "0.25"]
+    heights = [float(text["y"]) for text in beside]
+    assert min(low - high for high, low in pairwise(heights)) >= 11  # no number lies on another
+
+
+def test_the_ends_of_the_axis_of_one_value_can_be_told_apart():
+    texts = [text["text"] for text in shapes(line_chart("x", {"a": Curve([60], [0.8123])}), "text")]
+    assert texts == ["0.8", "0.9", "step 60", "0.812"]
+
+
+def test_dots_without_room_for_their_numbers_keep_them_in_the_legend():
+    chart = line_chart("x", {str(i): Curve([60], [1.0]) for i in range(20)})
+    assert len(shapes(chart, "circle")) == 20
+    assert not [text for text in shapes(chart, "text") if float(text["x"]) > 235 and text["text"] == "1"]
 
 
 def test_lines_differ_by_dashes_not_by_colour_alone():
