@@ -179,7 +179,7 @@ def _labels(frame: _Frame, curves: Mapping[str, tuple[list[float], list[float | 
         if len(found) == 1:
             dots.append((frame.y(found[0][1]), frame.x(found[0][0]), format_number(found[0][1])))
     dots.sort()
-    below, texts = TOP, []
+    below, texts = float(TOP), []
     for y, x, text in dots:
         place = max(y + 4, below + LETTERS)
         below = place
