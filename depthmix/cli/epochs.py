@@ -1,10 +1,12 @@
 """What `fit` shows: three numbers beside the bar, and a table of the sources after each epoch."""
 
 from collections.abc import Mapping
+from shutil import get_terminal_size
 from typing import Any, Final
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
+from rich.progress import BarColumn
 
 from depthmix.run_log import RunLog
 
@@ -12,17 +14,32 @@ __all__ = ["EpochTable", "FewNumbers", "epoch_table"]
 
 # What is worth a column of validation, by the end of its name in the log.
 SHOWN: Final = ("abs_rel", "abs_rel_aligned", "delta1")
+SHORTEST_BAR: Final = 5
+BESIDE_BAR: Final = 74  # characters of "epoch 10 of 32", batches, times, speed, loss and learning rate
 
 
 class FewNumbers(RichProgressBar):
     """Show the loss, the learning rate and how many steps were skipped beside the bar, and nothing else."""
+
+    def configure_columns(self, trainer: Trainer) -> list[Any]:
+        """Draw the bar as short as the numbers beside it want: they would go on in a second line."""
+        columns = super().configure_columns(trainer)
+        for column in columns:
+            if isinstance(column, BarColumn):
+                column.bar_width = max(SHORTEST_BAR, min(40, get_terminal_size().columns - BESIDE_BAR))
+        return columns
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        """Count epochs from 1, as the table does; Lightning counts from 0."""
+        return epoch_name(current_epoch, self.trainer.max_epochs)
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         """Return at most three numbers."""
         found = super().get_metrics(trainer, pl_module)
         shown = {"loss": found["train/loss"]} if "train/loss" in found else {}
         if trainer.training and trainer.optimizers:
-            shown["lr"] = float(trainer.optimizers[0].param_groups[0]["lr"])
+            # As text: three digits behind the point, as other numbers get them, are 0.000 while it warms up.
+            shown["lr"] = f"{float(trainer.optimizers[0].param_groups[0]['lr']):.2g}"
         skipped = getattr(getattr(pl_module, "guard", None), "skipped", 0)
         return {**shown, **({"skipped": float(skipped)} if skipped else {})}
 
@@ -60,10 +77,15 @@ def epoch_table(figures: Mapping[str, float], epoch: int, epochs: int | None = N
     measured = _validation(figures)
     if not trained and not measured:
         return ""
-    number = f"epoch {epoch + 1}" + (f" of {epochs}" if epochs and epochs > 0 else "")
+    number = epoch_name(epoch, epochs)
     width = max(map(len, [number, "validation", *(f"  {name}" for name in (*trained, *measured))]))
     lines = _lines(number, terms, trained, width) if trained else [number]
     return "\n".join(lines + (_lines("validation", list(SHOWN), measured, width) if measured else []))
+
+
+def epoch_name(epoch: int, epochs: int | None) -> str:
+    """Name an epoch, counted from 0, as people count."""
+    return f"epoch {epoch + 1}" + (f" of {epochs}" if epochs and epochs > 0 else "")
 
 
 def _by_source(figures: Mapping[str, float]) -> tuple[dict[str, dict[str, float]], list[str]]:
@@ -88,13 +110,13 @@ def _validation(figures: Mapping[str, float]) -> dict[str, dict[str, float]]:
 
 def _lines(head: str, columns: list[str], rows: Mapping[str, Mapping[str, float]], width: int) -> list[str]:
     """Write a dash where a source does not take part in a term."""
-    widths = [max(len(column), 6) for column in columns]
+    texts = {name: [_number(values.get(column)) for column in columns] for name, values in rows.items()}
+    widths = [max(map(len, column), default=0) for column in zip(columns, *texts.values(), strict=True)]
+    widths = [max(6, width) for width in widths]
     cells = [f"{column:>{wide}}" for column, wide in zip(columns, widths, strict=True)]
     lines = [f"{head:<{width}} " + "  ".join(cells)]
-    for name, values in rows.items():
-        cells = [
-            f"{_number(values.get(column)):>{wide}}" for column, wide in zip(columns, widths, strict=True)
-        ]
+    for name, row in texts.items():
+        cells = [f"{text:>{wide}}" for text, wide in zip(row, widths, strict=True)]
         lines.append(f"{f'  {name}':<{width}} " + "  ".join(cells))
     return lines
 
