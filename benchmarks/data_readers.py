@@ -472,7 +472,7 @@ def answer(reader: Any, command: dict[str, Any]) -> dict[str, Any]:
     if what == "floors":
         return reader.floors(numbers)
     if what == "read":
-        read_all(reader, numbers)  # first untimed: what the disk and a process that slept cost is no part of it
+        read_all(reader, numbers)  # untimed: what the disk and a process that slept cost is no part of it
         return {"ms": 1e3 * timed(lambda: read_all(reader, numbers)) / len(numbers)}
     began, seen = cpu(), 0
     for batch in reader.batches():
