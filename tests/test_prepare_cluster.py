@@ -7,6 +7,7 @@ import pytest
 
 from depthmix.errors import BadSample, BadSource, ConfigError
 from depthmix.prepare import prepare
+from depthmix.prepare.cluster import _ordered
 from tests.store.helpers import DyingSource, TinySource, make_raw, tree
 
 dask = pytest.importorskip("dask")
@@ -61,6 +62,29 @@ def test_a_worker_that_dies_again_and_again_is_one_error_that_names_the_sample(t
         match=r"tiny/000: a worker process died while this sample or one of the 7 others in flight \(001, ",
     ):
         prepare(source, tmp_path / "out", scheduler=scheduler)
+
+
+def test_a_job_that_is_lost_with_all_workers_is_the_same_error(tmp_path):
+    """The scheduler forgets tasks whose scattered job died with its last holder, and cancels them."""
+
+    class Lost:
+        def scatter(self, job, **_):
+            return job
+
+        def submit(self, *_, **__):
+            return self
+
+        def result(self):
+            raise distributed.client.FutureCancelledError("_run", "already forgotten", None)
+
+        def cancel(self, futures):
+            self.cancelled = len(futures)
+
+    client, job = Lost(), DyingSource(make_raw(tmp_path / "raw", 2))
+    job.source = job
+    with pytest.raises(BadSource, match="tiny/000: a worker process died while this sample or"):
+        list(_ordered(client, job, ["000", "001"], 4))
+    assert client.cancelled == 1
 
 
 def test_an_address_where_nobody_answers_is_named(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, Union, get_args, get_origin
 
 from depthmix.cli.check import TOP_LEVEL
 from depthmix.cli.options import REQUIRED, options_of
-from depthmix.configured import known_classes, names_of_plug_ins
+from depthmix.configured import names_of_plug_ins, offered_classes
 
 __all__ = ["config_schema"]
 
@@ -101,7 +101,7 @@ class _Maker:
     def _choice(self, base: type) -> Schema:
         """Describe a class by its name or by class_path and init_args, and those of other packages."""
         own = {
-            name: one for name, one in known_classes(base).items() if one.__module__.startswith("depthmix.")
+            name: one for name, one in offered_classes(base).items() if one.__module__.startswith("depthmix.")
         }
         choices: list[Schema] = []
         for name, one in sorted(own.items()):

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -69,7 +70,7 @@ def _ordered(
         while waiting:
             yield from waiting[0][0].result()
             waiting.popleft()
-    except KilledWorker as error:
+    except (KilledWorker, CancelledError) as error:  # the latter where the job was lost with all workers
         raise worker_died(job, waiting[0][1]) from error
     finally:
         client.cancel([future for future, _ in waiting])

@@ -204,3 +204,12 @@ def test_options_are_read_with_default_and_words():
 )
 def test_a_record_is_found_inside_a_type(hint, record):
     assert record_in(hint) is record
+
+
+def test_the_schema_names_what_a_configuration_may_and_no_other_class_that_was_imported():
+    pytest.importorskip("transformers")
+    import depthmix.export.pipeline  # noqa: F401  (brings a module of transformers' making)
+
+    text = json.dumps(config_schema())
+    assert "depthmix.models.LiteDepthNet" in text
+    assert "DepthmixForDepthEstimation" not in text
