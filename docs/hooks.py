@@ -17,6 +17,7 @@ from mkdocs.structure.pages import Page
 from docs.notebook_page import page_of, pictures_of
 
 ROOT = Path(__file__).resolve().parents[1]
+UNBROKEN = "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"
 # Pages that lie outside docs/, and their place in the site; its first page is docs/index.md.
 PAGES = {
     "README.md": "front.md",
@@ -68,7 +69,9 @@ def for_site(text: str, uri: str) -> str:
         return f"{start}{posixpath.relpath(site_path(target), posixpath.dirname(uri) or '.')}{anchor or ''})"
 
     parts = CODE.split(text)  # prose and code in turn
-    return "".join(part if i % 2 else LINK.sub(turned, part) for i, part in enumerate(parts))
+    # A mean and its deviation are never parted: the cells of wide tables would break there.
+    parts[::2] = [LINK.sub(turned, part).replace(" ± ", UNBROKEN) for part in parts[::2]]
+    return "".join(parts)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

@@ -86,6 +86,7 @@ def test_the_drawings_are_what_the_script_draws(name):
         ("faq.md", "```\n[a](../README.md)\n```", "```\n[a](../README.md)\n```"),
         ("faq.md", "[a](https://arxiv.org/abs/1406.2283)", "[a](https://arxiv.org/abs/1406.2283)"),
         ("faq.md", "[a](not_there.md)", "[a](not_there.md)"),
+        ("faq.md", "0.2 ± 0.1 `0.2 ± 0.1`", "0.2\u00a0±\u00a00.1 `0.2 ± 0.1`"),
     ],
 )
 def test_links_of_the_repository_become_links_of_the_site(page, written, turned):
