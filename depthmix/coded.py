@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float32, Int32, Integer, UInt8, UInt16
 from depthmix.errors import BadSample, CorruptShard
 from depthmix.sample import Intrinsics, LabelKind, Quality, Sample
 
-__all__ = ["WHOLE", "CodedImage", "CodedMap", "CodedSample"]
+__all__ = ["WHOLE", "CodedImage", "CodedMap", "CodedSample", "Window"]
 
 Window = tuple[slice, slice]
 WHOLE: Window = (slice(None), slice(None))

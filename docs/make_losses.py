@@ -3,11 +3,10 @@
 Run `python docs/make_losses.py` after a loss was added or its words changed; a test compares the two.
 """
 
-import csv
-import io
 import re
 from pathlib import Path
 
+from depthmix.cli.catalogue import csv_text
 from depthmix.cli.losses import COLUMNS, options_text
 from depthmix.losses.registry import described, shipped
 
@@ -37,11 +36,7 @@ def rows(page: str) -> list[dict[str, str]]:
 
 def table(stated: list[dict[str, str]]) -> str:
     """Return the rows as CSV."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(stated)
-    return text.getvalue()
+    return csv_text(COLUMNS, stated)
 
 
 def _plain(cell: str) -> str:

@@ -3,10 +3,9 @@
 Run `python docs/make_sources.py` after a source was added or a card changed; a test compares all three.
 """
 
-import csv
-import io
 from pathlib import Path
 
+from depthmix.cli.catalogue import csv_text
 from depthmix.cli.sources import COLUMNS
 from depthmix.sources.registry import described, shipped
 
@@ -34,11 +33,7 @@ def rows() -> list[dict[str, str]]:
 
 def table(stated: list[dict[str, str]]) -> str:
     """Return the rows as CSV."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(stated)
-    return text.getvalue()
+    return csv_text(COLUMNS, stated)
 
 
 def page(stated: list[dict[str, str]]) -> str:

@@ -1,15 +1,15 @@
 """`depthmix losses`: the losses that are known, and what each of them asks of a label."""
 
 import argparse
-import csv
 import json
 import re
 import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from depthmix.cli.catalogue import read_catalogue
 from depthmix.cli.options import REQUIRED, options_of
 from depthmix.configured import did_you_mean
 from depthmix.errors import ConfigError
@@ -18,7 +18,7 @@ from depthmix.plug_ins import LOSSES, announced, package_of
 if TYPE_CHECKING:
     from depthmix.losses import DepthLoss
 
-__all__ = ["COLUMNS", "add_arguments", "options_text", "read_catalogue", "run"]
+__all__ = ["COLUMNS", "add_arguments", "options_text", "run"]
 
 # Written by docs/make_losses.py; read here because the classes need torch, which takes seconds to import.
 CATALOGUE: Final = Path(__file__).parents[1] / "losses" / "losses.csv"
@@ -37,7 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print one line per loss, or all about one."""
-    rows = {**read_catalogue(), **_plug_ins()}
+    listed = read_catalogue(CATALOGUE)
+    rows = listed | _plug_ins(listed)
     if options.action == "show":
         shown = _shown(rows, options.name)
         rows = {shown: rows[shown]}
@@ -57,21 +58,6 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def read_catalogue(file: Path = CATALOGUE) -> dict[str, dict[str, str]]:
-    """Read what the shipped losses say about themselves, by class name.
-
-    Raises:
-        ConfigError: the table was not installed.
-    """
-    try:
-        with file.open(newline="", encoding="utf-8") as stream:
-            return {row.pop("class"): row for row in csv.DictReader(stream)}
-    except OSError as error:
-        raise ConfigError(
-            f"cannot be read: {error}", field=str(file), hint="install depthmix again"
-        ) from error
-
-
 def options_text(loss: "type[DepthLoss]") -> str:
     """Return the options of a loss, one a line, with the words of its class or of its formula."""
     formula = re.search(r"`(\w+)`", (loss.__doc__ or "").partition("\n")[0])
@@ -85,14 +71,13 @@ def options_text(loss: "type[DepthLoss]") -> str:
     return "\n".join(lines)
 
 
-def _plug_ins() -> dict[str, dict[str, str]]:
+def _plug_ins(listed: Container[str]) -> dict[str, dict[str, str]]:
     packages = {point.name: package_of(point) for point in announced(LOSSES)}
     if not packages:
         return {}
     from depthmix.losses.registry import available, described
 
     rows = {}
-    listed = read_catalogue()
     for name, loss in available().items():
         if name not in listed:
             row = dict.fromkeys(COLUMNS[1:], "") | described(loss) | {"options": options_text(loss)}

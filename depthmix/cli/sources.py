@@ -1,17 +1,17 @@
 """`depthmix sources`: the sources that are known and what their labels are worth."""
 
 import argparse
-import csv
 import json
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Final
 
+from depthmix.cli.catalogue import read_catalogue
 from depthmix.errors import ConfigError
 from depthmix.plug_ins import SOURCES, announced, package_of
 
-__all__ = ["COLUMNS", "add_arguments", "read_catalogue", "run"]
+__all__ = ["COLUMNS", "add_arguments", "run"]
 
 # Written by docs/make_sources.py from the cards of the classes; read here because importing every reader to
 # list their names would take longer than the reader of the list waits.
@@ -34,7 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print one line per source, or the whole card of one."""
-    rows = {**read_catalogue(), **_plug_ins()}
+    listed = read_catalogue(CATALOGUE)
+    rows = listed | _plug_ins(listed)
     if options.action == "show":
         shown = _shown(rows, options.name)
         rows = {shown: rows[shown]}
@@ -54,28 +55,12 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def read_catalogue(file: Path = CATALOGUE) -> dict[str, dict[str, str]]:
-    """Read what the shipped sources say about themselves, by class name.
-
-    Raises:
-        ConfigError: the table was not installed.
-    """
-    try:
-        with file.open(newline="", encoding="utf-8") as stream:
-            return {row.pop("class"): row for row in csv.DictReader(stream)}
-    except OSError as error:
-        raise ConfigError(
-            f"cannot be read: {error}", field=str(file), hint="install depthmix again"
-        ) from error
-
-
-def _plug_ins() -> dict[str, dict[str, str]]:
+def _plug_ins(listed: Container[str]) -> dict[str, dict[str, str]]:
     packages = {point.name: package_of(point) for point in announced(SOURCES)}
     if not packages:
         return {}
     from depthmix.sources.registry import available, described
 
-    listed = read_catalogue()
     rows = {
         name: described(name, source) | {"package": packages[name]}
         for name, source in available().items()

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import UInt8
 
-from depthmix.coded import CodedImage
+from depthmix.coded import CodedImage, Window
 from depthmix.errors import CorruptShard
 from depthmix.store.codec_options import CodecOptions
 from depthmix.store.jpeg import decode_jpeg, encode_jpeg, read_header
@@ -18,7 +18,6 @@ PNG_CHUNKS: Final = (b"IHDR", b"IDAT", b"IEND")
 
 Blob = bytes | memoryview
 Size = tuple[int, int]
-Window = tuple[slice, slice]
 
 
 def encode_image(image: UInt8[np.ndarray, "h w 3"], options: CodecOptions) -> bytes:

@@ -17,13 +17,13 @@ from typing import Final, Literal
 import numpy as np
 from jaxtyping import Int64, UInt8
 
+from depthmix.coded import Window
 from depthmix.errors import CorruptShard
 
 __all__ = ["JpegHeader", "decode_jpeg", "encode_jpeg", "read_header"]
 
 Blob = bytes | memoryview
 Size = tuple[int, int]
-Window = tuple[slice, slice]
 Chroma = Literal["4:2:0", "4:4:4"]
 
 FRAME: Final = 0xC0  # baseline, all that we write; a progressive file can ask for any number of passes

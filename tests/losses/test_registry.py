@@ -10,8 +10,9 @@ import yaml
 
 import depthmix.losses
 from depthmix.cli import main
+from depthmix.cli.catalogue import read_catalogue
 from depthmix.cli.json_schema import config_schema
-from depthmix.cli.losses import read_catalogue
+from depthmix.cli.losses import CATALOGUE
 from depthmix.errors import ConfigError
 from depthmix.losses.registry import available, plug_in, shipped
 from depthmix.plug_ins import LOSSES
@@ -52,8 +53,8 @@ def test_every_exported_loss_is_known_by_its_class_name():
 def test_the_shipped_table_says_what_classes_and_page_say():
     stated = make_losses.rows(make_losses.PAGE.read_text(encoding="utf-8"))
     assert make_losses.OUT.read_text(encoding="utf-8") == make_losses.table(stated), "run docs/make_losses.py"
-    assert read_catalogue().keys() == shipped().keys()
-    rows = read_catalogue()
+    assert read_catalogue(CATALOGUE).keys() == shipped().keys()
+    rows = read_catalogue(CATALOGUE)
     assert rows["GradientErrorLoss"]["options"] == (
         "scales = 6: levels of the pyramid, each half the size of the one before."
     )

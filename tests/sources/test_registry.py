@@ -6,7 +6,8 @@ import pytest
 
 import depthmix.sources
 from depthmix.cli import main
-from depthmix.cli.sources import read_catalogue
+from depthmix.cli.catalogue import read_catalogue
+from depthmix.cli.sources import CATALOGUE
 from depthmix.errors import ConfigError
 from depthmix.plug_ins import SOURCES
 from depthmix.sources.registry import available, find, shipped
@@ -98,7 +99,7 @@ def test_the_shipped_tables_say_what_the_cards_say():
     assert make_sources.FILES["page"].read_text() == make_sources.page(stated), "run docs/make_sources.py"
     text = make_sources.FILES["readme"].read_text()
     assert make_sources.readme(stated, text) == text, "run docs/make_sources.py"
-    assert read_catalogue().keys() == shipped().keys()
+    assert read_catalogue(CATALOGUE).keys() == shipped().keys()
 
 
 def test_no_two_sources_have_one_name_in_the_mix():
