@@ -341,7 +341,8 @@ class Ready:
     def __init__(self, root: Path) -> None:
         from depthmix.store import ShardSet
 
-        self.samples = [self.cut(ShardSet(root / "depthmix")[number], number) for number in range(16)]
+        stored = ShardSet(root / "depthmix").stored  # what training reads
+        self.samples = [self.cut(stored(number), number) for number in range(16)]
         self.rows = [self.row(sample) for sample in self.samples]
 
     @staticmethod

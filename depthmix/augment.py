@@ -75,7 +75,8 @@ class AugmentOptions:
 def crop(sample: Sample | CodedSample, top: int, left: int, height: int, width: int) -> Sample:
     """Cut out the window that starts at (top, left); the principal point moves along.
 
-    Convention: of the pairs stay those that have both points inside.
+    Convention: of the pairs stay those that have both points inside. Ids of planes keep the type that they
+    are stored in, which may be narrower than that of a sample; `collate` widens them.
 
     Raises:
         BadSample: the window leaves the image, or holds no label.
@@ -90,7 +91,7 @@ def crop(sample: Sample | CodedSample, top: int, left: int, height: int, width: 
         target=sample.target[box],
         valid=sample.valid[box],
         sky=sample.sky[box],
-        planes=sample.planes[box].astype(np.int32, copy=False),
+        planes=sample.planes[box],
         sigma=None if sample.sigma is None else sample.sigma[box],
         intrinsics=sample.intrinsics.cropped(left, top) if sample.intrinsics else None,
         pairs=None if sample.pairs is None else _crop_pairs(sample.pairs, top, left, height, width),

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Num, UInt8
 from torch import Tensor
 
 from depthmix.errors import BadSample
@@ -21,7 +21,8 @@ class Batch:
     """Hold `b` samples of one size; every tensor lives on one device.
 
     Args:
-        image: RGB, uint8 0..255 until `image_float` is asked for on the device.
+        image: RGB, uint8 0..255 until `image_float` is asked for on the device; lies in memory as b h w 3
+            (torch's channels_last), so take `reshape`, not `view`.
         target: z in metres (or up to scale), or inverse depth for AFFINE_DISPARITY; 0 outside `valid`.
         valid: where `target` may be read.
         sky: pixels known to be sky.
@@ -168,59 +169,64 @@ def collate(
 
 def rank_planes(planes: Int[np.ndarray, "h w"]) -> Int[np.ndarray, "h w"]:
     """Rename plane ids to 1, 2, ... by falling area; 0 stays 0. Ties keep the order of the ids."""
-    ranked = np.empty(planes.shape, np.int32)
-    _rank_into(ranked, planes, int(planes.max()))
+    ranked: np.ndarray = _stack_planes(OWN, [planes]).numpy()[0, 0]
     return ranked
 
 
-def _rank_into(ranked: Int[np.ndarray, "h w"], planes: Int[np.ndarray, "h w"], top: int) -> None:
+def _stack_planes(memory: Memory, maps: Sequence[Int[np.ndarray, "h w"]]) -> Int[Tensor, "b 1 h w"]:
+    shape, top = (len(maps), 1, *maps[0].shape), max(int(planes.max()) for planes in maps)
+    if not top:
+        return torch.from_numpy(memory.zeros(shape, np.int32))
+    stacked = memory.empty(shape, np.int32)
+    if top < 1 << 8 and maps[0].size < 1 << 24:  # what OpenCV's counter can count
+        _rank_bytes(stacked, [planes.astype(np.uint8, copy=False) for planes in maps])
+    else:
+        for ranked, planes in zip(stacked, maps, strict=True):
+            _rank_into(ranked[0], planes)
+    return torch.from_numpy(stacked)
+
+
+def _rank_bytes(stacked: Int[np.ndarray, "b 1 h w"], maps: Sequence[UInt8[np.ndarray, "h w"]]) -> None:
     import cv2
 
-    if top < 1 << 8 and planes.size < 1 << 24:  # what this counter can count
-        narrow = planes.astype(np.uint8)
-        counted = cv2.calcHist([narrow], [0], None, [256], [0, 256])
-        cv2.LUT(narrow, _ranks(np.arange(256), counted.ravel()), ranked)
-        return
+    counts = np.stack([cv2.calcHist([planes], [0], None, [256], [0, 256]).ravel() for planes in maps])
+    for ranked, planes, ranks in zip(stacked, maps, _ranks(counts), strict=True):
+        cv2.LUT(planes, ranks, ranked[0])
+
+
+def _rank_into(ranked: Int[np.ndarray, "h w"], planes: Int[np.ndarray, "h w"]) -> None:
+    import cv2
+
+    top = int(planes.max())
     if top < 1 << 16 and planes.size < 1 << 24:
         # Forty times faster than sorting the pixels.
-        counted = cv2.calcHist([planes.astype(np.uint16)], [0], None, [top + 1], [0, top + 1])
-        ids, inverse, counts = np.arange(top + 1), planes, counted.ravel()
+        counts = cv2.calcHist([planes.astype(np.uint16)], [0], None, [top + 1], [0, top + 1]).ravel()
+        places = planes
     else:
-        ids, inverse, counts = np.unique(planes, return_inverse=True, return_counts=True)
-    np.take(_ranks(ids, counts), inverse.reshape(planes.shape), out=ranked, mode="clip")
+        ids, places, counts = np.unique(planes, return_inverse=True, return_counts=True)
+        places = places.reshape(planes.shape)
+        if ids[0] != 0:  # the first count is that of 0
+            counts, places = np.concatenate([[0], counts]), places + 1
+    np.take(_ranks(counts[None])[0], places, out=ranked, mode="clip")
 
 
-def _ranks(ids: Int[np.ndarray, " n"], counts: np.ndarray) -> Int[np.ndarray, " n"]:
-    """Return the rank of each id by falling count; 0 for 0 and for ids that do not occur."""
-    present = np.flatnonzero((ids > 0) & (counts > 0))
-    order = present[np.argsort(-counts[present], kind="stable")]
-    rank = np.zeros(len(counts), dtype=np.int32)
-    rank[order] = np.arange(1, len(order) + 1, dtype=np.int32)
-    return rank
-
-
-def _stack_planes(memory: Memory, maps: Sequence[np.ndarray]) -> Tensor:
-    shape: tuple[int, ...] = (len(maps), 1, *maps[0].shape)
-    stacked: np.ndarray | None = None
-    for number, planes in enumerate(maps):
-        # Each map is ranked as soon as it was looked at, while it is in the processor's cache.
-        top = int(planes.max())
-        if top and stacked is None:
-            stacked = memory.empty(shape, np.int32)
-            stacked[:number] = 0
-        if stacked is not None:
-            _rank_into(stacked[number, 0], planes, top)
-    return torch.from_numpy(memory.zeros(shape, np.int32) if stacked is None else stacked)
+def _ranks(counts: Num[np.ndarray, "b n"]) -> Int[np.ndarray, "b n"]:
+    """Return the rank of each id by falling count in its row; 0 for 0 and for ids that do not occur."""
+    areas = np.where(np.arange(counts.shape[1]) > 0, counts, 0)
+    order = np.argsort(-areas, axis=1, kind="stable")
+    ranks = np.empty(counts.shape, np.int32)
+    np.put_along_axis(ranks, order, np.arange(1, counts.shape[1] + 1, dtype=np.int32)[None], axis=1)
+    ranks[areas == 0] = 0
+    return ranks
 
 
 def _stack_images(memory: Memory, images: list[np.ndarray]) -> Tensor:
-    import cv2
-
-    stacked = memory.empty((len(images), 3, *images[0].shape[:2]), np.uint8)
+    # Colours stay together, as decoders write them: to sort them costs several copies, and convolutions take
+    # either layout.
+    stacked = memory.empty((len(images), *images[0].shape), np.uint8)
     for row, image in zip(stacked, images, strict=True):
-        # Ten times faster than a transposed copy.
-        cv2.split(image, list(row))
-    return torch.from_numpy(stacked)
+        row[...] = image
+    return torch.from_numpy(stacked).permute(0, 3, 1, 2)
 
 
 def _stack(memory: Memory, shape: tuple[int, ...], dtype: type, maps: Sequence[np.ndarray | None]) -> Tensor:

@@ -117,15 +117,16 @@ class Slot(Memory):
 
     def _part(self, tensor: Tensor) -> "Part":
         array = tensor.numpy()
-        if tensor.data_ptr() not in self._places:
-            return Part(array.shape, array.dtype, None, array)
-        return Part(array.shape, array.dtype, self._places[tensor.data_ptr()], None)
+        start = self._places.get(tensor.data_ptr())
+        value = None if tensor.data_ptr() in self._places else array
+        return Part(array.shape, tensor.stride(), array.dtype, start, value)
 
 
 class Part(NamedTuple):
     """Say where one tensor of a batch lies: in the slot, in `value`, or nowhere as it holds only zeros."""
 
     shape: tuple[int, ...]
+    strides: tuple[int, ...]  # in elements, as torch counts them
     dtype: np.dtype
     start: int | None
     value: np.ndarray | None
@@ -140,7 +141,7 @@ class Part(NamedTuple):
             zeros = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
             return torch.from_numpy(np.frombuffer(zeros, self.dtype).reshape(self.shape))
         kind = torch.from_numpy(np.empty(0, self.dtype)).dtype
-        return area[self.start : self.start + size].view(kind).view(self.shape)
+        return area[self.start : self.start + size].view(kind).as_strided(self.shape, self.strides)
 
 
 @dataclass(frozen=True, slots=True)

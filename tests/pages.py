@@ -50,8 +50,9 @@ def blocks(text: str, language: str = "sh") -> list[str]:
 
 
 def shell_lines(body: str) -> list[str]:
-    """Return the command lines of a block, without comments."""
-    lines = [re.split(r"(?:^|\s+)#", line)[0].strip() for line in body.splitlines()]
+    """Return the commands of a block, each as one line, without comments."""
+    joined = re.sub(r"\s*\\\n\s*", " ", body)
+    lines = [re.split(r"(?:^|\s+)#", line)[0].strip() for line in joined.splitlines()]
     return [line for line in lines if line]
 
 

@@ -150,6 +150,25 @@ def test_rows_without_planes_stay_empty_beside_rows_with_them(with_planes):
         assert np.array_equal(row[0], counted_ranks(planes))
 
 
+@pytest.mark.parametrize("highest", [255, 256, 65535])
+def test_rows_of_a_batch_are_ranked_apart_whatever_type_their_ids_are_stored_in(highest):
+    random = np.random.default_rng(highest)
+    stored = [
+        random.choice([0, 3, 200, highest], (H, W)).astype(np.uint16 if highest > 255 else np.uint8),
+        np.zeros((H, W), np.uint8),
+        random.choice([9, 90], (H, W)).astype(np.int32),
+    ]
+    samples = [Sample(**fields()).derived(planes=planes) for planes in stored]
+    batch = collate(samples, [0] * 3, memory=Used())
+    assert batch.planes.dtype == torch.int32
+    for row, planes in zip(batch.planes, stored, strict=True):
+        assert np.array_equal(row[0], counted_ranks(planes))
+
+
+def test_colours_of_a_pixel_lie_together():
+    assert collate(mixed(), [0] * 4).image.is_contiguous(memory_format=torch.channels_last)
+
+
 class Used(Memory):
     """Memory that others have written to."""
 

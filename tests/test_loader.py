@@ -72,7 +72,7 @@ def test_maps_of_a_batch_lie_in_one_slot_and_slots_are_used_again(root: Path) ->
         assert {home(batch)} == {
             getattr(batch, name).untyped_storage().data_ptr() for name in ("image", "valid", "planes")
         }
-        assert batch.image.is_contiguous()
+        assert batch.image.is_contiguous(memory_format=torch.channels_last)
     assert len(set(homes)) <= 4 < len(homes)
 
 
