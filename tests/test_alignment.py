@@ -71,7 +71,7 @@ def noise(seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
     return torch.randn(1, 400, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(scale=st.floats(1e-3, 1e3), shift=st.floats(-1e3, 1e3))
 def test_recovers_any_positive_scale_and_shift(scale, shift):
     got_scale, got_shift = align_scale_shift(noise(), scale * noise() + shift, VALID)
@@ -205,7 +205,7 @@ def naively_normalised(x: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
     return out
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 1000), st.integers(2, 21))
 def test_normalise_and_its_gradient_are_those_of_a_naive_implementation(seed, pixels):
     x, slope = draw(seed, 2, pixels), draw(seed + 1, 2, pixels)
@@ -272,7 +272,7 @@ def test_weights_count_for_the_shift_too():
     assert align_shift(x, x + 3, x > 0, weight).item() == pytest.approx(3)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 1000), weighted=st.booleans())
 def test_each_least_squares_fit_is_that_of_numpy(seed, weighted):
     p, g, w = draw(seed, 1, 30), draw(seed, 1, 30) + draw(seed + 1, 1, 30), draw(seed + 2, 1, 30)
@@ -289,7 +289,7 @@ def test_each_least_squares_fit_is_that_of_numpy(seed, weighted):
 FREE = {"both": {"sign": "free"}, "scale": {"sign": "free"}, "shift": {}}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(a=st.floats(0.01, 100), b=st.floats(-10, 10), c=st.floats(0.01, 100), d=st.floats(-10, 10))
 def test_the_fitted_map_follows_the_target_and_does_not_see_the_prediction_s_own_scale_and_shift(a, b, c, d):
     p, g, w, valid = draw(0, 1, 40), draw(0, 1, 40) + draw(1, 1, 40), draw(2, 1, 40), draw(3, 1, 40) > 0.3

@@ -55,7 +55,7 @@ def case(seed: int, outliers: float = 0.2):
 
 
 @pytest.mark.parametrize("name", ["scale", "shift"])
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 1000))
 def test_one_unknown_is_fitted_exactly(name, seed):
     p, g, valid, w = case(seed)
@@ -65,7 +65,7 @@ def test_one_unknown_is_fitted_exactly(name, seed):
 
 
 @pytest.mark.parametrize("limit", LIMITS)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 1000))
 def test_forty_steps_come_close_to_the_best_scale_and_shift(limit, seed):
     p, g, valid, w = case(seed, 0.1)
@@ -88,7 +88,7 @@ def test_the_limit_keeps_far_outliers_out(name):
 
 @pytest.mark.parametrize("limit", LIMITS)
 @pytest.mark.parametrize("name", FITS)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(factor=st.floats(0.01, 100), offset=st.floats(-5, 5), seed=st.integers(0, 99))
 def test_a_change_of_the_target_changes_the_fit_alike(name, limit, factor, offset, seed):
     p, g, valid, w = case(seed)

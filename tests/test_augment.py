@@ -136,7 +136,7 @@ def equal(a: Sample, b: Sample) -> bool:
 
 
 @given(size=sizes, data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_crop_keeps_every_point_where_it_was(size: tuple[int, int], data: st.DataObject) -> None:
     height, width = data.draw(st.integers(1, size[0])), data.draw(st.integers(1, size[1]))
     top, left = data.draw(st.integers(0, size[0] - height)), data.draw(st.integers(0, size[1] - width))
@@ -155,7 +155,7 @@ def test_crop_keeps_every_point_where_it_was(size: tuple[int, int], data: st.Dat
     share=st.sampled_from([0.1, 0.4, 0.7, 1.0]),
     data=st.data(),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_what_is_derived_unchecked_passes_all_checks_and_is_clear_outside_the_mask(
     size: tuple[int, int], new: tuple[int, int], kind: LabelKind, share: float, data: st.DataObject
 ) -> None:
@@ -180,7 +180,7 @@ def test_what_is_derived_unchecked_passes_all_checks_and_is_clear_outside_the_ma
 
 
 @given(size=sizes, new=sizes)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_resize_moves_no_dense_point_by_more_than_half_a_source_pixel(
     size: tuple[int, int], new: tuple[int, int]
 ) -> None:
@@ -201,7 +201,7 @@ def test_resize_by_an_odd_factor_is_exact(factor: int) -> None:
 
 
 @given(size=sizes, data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_shrinking_a_sparse_label_moves_no_point_by_more_than_half_a_new_pixel(
     size: tuple[int, int], data: st.DataObject
 ) -> None:
@@ -266,7 +266,7 @@ def test_labels_stay_on_the_image_content_when_resized(height: int, width: int) 
 
 
 @given(size=sizes)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_mirror_keeps_every_point_up_to_its_side(size: tuple[int, int]) -> None:
     before = addressed(*size)
     after = mirror(before)
@@ -305,7 +305,7 @@ def test_augment_is_a_pure_function_of_its_arguments() -> None:
 
 
 @given(index=st.integers(0, 10**9), size=st.tuples(st.integers(10, 60), st.integers(10, 60)))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_augmented_points_stay_where_they_were(index: int, size: tuple[int, int]) -> None:
     before = addressed(*size)
     after = augment(before, replace(STILL, mirror=0), seed=0, epoch=0, index=index)
@@ -339,14 +339,14 @@ def test_the_scale_bounds_the_window() -> None:
 
 
 @given(row=st.integers(0, 95), column=st.integers(0, 127), index=st.integers(0, 100))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_single_plane_pixel_survives_every_augmentation(row: int, column: int, index: int) -> None:
     after = augment(planes_only(96, 128, (row, column)), STILL, seed=0, epoch=0, index=index)
     assert (after.planes == 700).any()
 
 
 @given(row=st.integers(0, 95), column=st.integers(0, 127), index=st.integers(0, 100))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_single_valid_pixel_survives_every_augmentation(row: int, column: int, index: int) -> None:
     valid = np.zeros((96, 128), np.bool_)
     valid[row, column] = True
@@ -374,7 +374,7 @@ def test_crop_keeps_exactly_the_pairs_with_both_points_inside() -> None:
 
 
 @given(size=sizes, new=sizes)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_resized_points_go_to_the_pixel_that_their_centre_falls_into(
     size: tuple[int, int], new: tuple[int, int]
 ) -> None:
@@ -398,7 +398,7 @@ def test_resized_points_go_to_the_pixel_that_their_centre_falls_into(
     index=st.integers(0, 100),
     shape=st.sampled_from([(12, 16), (20, 7), (96, 128), (200, 50)]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_single_pair_survives_every_augmentation(
     points: tuple[int, ...], index: int, shape: tuple[int, int]
 ) -> None:

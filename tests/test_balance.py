@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import nnls
 from torch import Tensor
@@ -46,7 +46,6 @@ def naive(g: np.ndarray) -> float:
     return float(np.linalg.norm(weights / weights.sum() @ g))
 
 
-@settings(deadline=None)
 @given(gradients())
 def test_no_point_of_the_hull_is_shorter(g: Tensor):
     moving = g[g.norm(dim=1) > 0]
@@ -59,7 +58,6 @@ def test_no_point_of_the_hull_is_shorter(g: Tensor):
     assert (weights @ g).norm().item() <= naive(moving.numpy()) * (1 + 1e-6) + 1e-5 * g.abs().max().item()
 
 
-@settings(deadline=None)
 @given(gradients())
 def test_a_step_along_it_raises_no_term(g: Tensor):
     step = solve(g) @ g

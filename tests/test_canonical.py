@@ -44,7 +44,7 @@ def predicted(model: Ideal, sample: Sample) -> Prediction:
     return Prediction(model(batch.image_float), batch.intrinsics, CANONICAL)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(focal=st.floats(150, 900), index=st.integers(0, 9))
 def test_an_ideal_network_is_right_in_both_forms_on_any_camera_and_window(focal: float, index: int):
     whole = wall_sample(focal, SIZE)
@@ -56,7 +56,7 @@ def test_an_ideal_network_is_right_in_both_forms_on_any_camera_and_window(focal:
         assert LogL1Loss()(found, collate([varied], [0])).item() < 0.03
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     focal=st.floats(40, 300),
     size=st.tuples(st.integers(48, 240), st.integers(64, 320)),

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from depthmix.augment import AugmentOptions, augment, crop
@@ -45,7 +45,6 @@ sizes = st.integers(2, 30)
 
 
 @given(sizes, sizes, st.sampled_from([0.02, 0.4, 1.0]), st.integers(0, 99))
-@settings(deadline=None)
 def test_the_whole_keeps_all_rules_and_is_looked_up_by_code(rows, columns, share, seed):
     one = coded(rows, columns, share, seed)
     whole = one.whole()
@@ -53,11 +52,11 @@ def test_the_whole_keeps_all_rules_and_is_looked_up_by_code(rows, columns, share
     assert (whole.target == one.target.values[one.target.codes]).all()
     assert (whole.sigma == one.sigma.values[one.sigma.codes]).all()
     assert (whole.target[~whole.valid] == 0).all()
-    assert whole.planes.dtype == crop(one, 0, 0, 1, 1).planes.dtype == np.int32
+    assert whole.planes.dtype == np.int32
+    assert crop(one, 0, 0, 1, 1).planes.dtype == one.planes.dtype  # as stored, until it is in a batch
 
 
 @given(sizes, sizes, st.sampled_from([0.02, 0.4, 1.0]), st.integers(0, 99), st.data())
-@settings(deadline=None)
 def test_a_window_is_that_of_the_whole(rows, columns, share, seed, data):
     one = coded(rows, columns, share, seed)
     top, left = data.draw(st.integers(0, rows - 1)), data.draw(st.integers(0, columns - 1))
@@ -72,7 +71,6 @@ def test_a_window_is_that_of_the_whole(rows, columns, share, seed, data):
 
 
 @given(sizes, sizes, st.sampled_from([0.02, 0.4, 1.0]), st.integers(0, 99))
-@settings(deadline=None)
 def test_it_is_varied_as_the_whole_is(rows, columns, share, seed):
     one, options = coded(rows, columns, share, seed), AugmentOptions(height=8, width=12)
     draws = {"seed": seed, "epoch": 1, "index": 2}

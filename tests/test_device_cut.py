@@ -141,7 +141,7 @@ def test_it_happens_with_the_probability_of_the_source() -> None:
     assert 0.6 < whole[::2].float().mean() < 0.8
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @example((0.0, 0.0, 1.0, 1.0), 2, 2)  # the last place of all
 @given(st.tuples(*[st.floats(0, 1)] * 4), st.integers(2, 50), st.integers(2, 50))
 def test_a_window_is_whole_and_of_the_stated_size(unit: tuple[float, ...], height: int, width: int) -> None:
@@ -152,7 +152,7 @@ def test_a_window_is_whole_and_of_the_stated_size(unit: tuple[float, ...], heigh
     assert int(mask.sum()) == int(mask.any(1).sum()) * int(mask.any(0).sum())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=12))
 def test_the_partner_is_the_next_of_the_same_source(sources: list[int]) -> None:
     count = len(sources)

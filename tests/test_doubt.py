@@ -117,7 +117,7 @@ def test_sources_are_judged_by_their_own_losses():
     assert weight[1] == 1
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.floats(0.01, 100), st.integers(0, 9))
 def test_a_common_factor_of_all_losses_changes_no_weight(factor, seed):
     per_row, carried, source = step(8, 1000 + seed)
@@ -125,7 +125,7 @@ def test_a_common_factor_of_all_losses_changes_no_weight(factor, seed):
     torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.permutations(range(8)), st.integers(0, 9))
 def test_the_order_of_rows_does_not_matter(order, seed):
     per_row, carried, source = step(8, 1000 + seed)

@@ -44,7 +44,7 @@ rows = hnp.array_shapes(min_dims=1, max_dims=1, max_side=12).flatmap(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows)
 def test_each_statistic_is_that_of_numpy_over_the_valid_pixels(case):
     x, valid = case
@@ -54,7 +54,7 @@ def test_each_statistic_is_that_of_numpy_over_the_valid_pixels(case):
         np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows, st.floats(0, 1))
 def test_quantile_is_that_of_numpy(case, q):
     x, valid = case
@@ -63,7 +63,7 @@ def test_quantile_is_that_of_numpy(case, q):
     np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows, st.integers(0, 100))
 def test_average_is_the_mean_of_pixels_repeated_as_often_as_they_weigh(case, seed):
     x, valid = case
@@ -74,7 +74,7 @@ def test_average_is_the_mean_of_pixels_repeated_as_often_as_they_weigh(case, see
     np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows, st.integers(0, 100))
 def test_weighted_median_is_the_median_of_pixels_repeated_as_often_as_they_weigh(case, seed):
     x, valid = case
@@ -84,7 +84,7 @@ def test_weighted_median_is_the_median_of_pixels_repeated_as_often_as_they_weigh
     np.testing.assert_allclose(got, [np.median(r) if len(r) else 0 for r in repeated])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows)
 def test_sorting_and_selection_find_the_same_middle(case):
     x, valid = map(torch.from_numpy, case)

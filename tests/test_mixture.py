@@ -44,7 +44,7 @@ def test_the_order_is_this_one_for_ever() -> None:
 
 
 @given(size=st.integers(1, 300), keys=keys)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_permute_visits_every_sample_once(size: int, keys: list[int]) -> None:
     assert sorted(permute(position, size, keys) for position in range(size)) == list(range(size))
 
@@ -60,7 +60,7 @@ def test_every_order_of_a_small_source_is_about_equally_likely(size: int) -> Non
 
 
 @given(size=st.integers(1, 10**12), keys=keys, seed=st.integers(0, 99))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_many_positions_at_once_give_what_one_at_a_time_gives(size: int, keys: list[int], seed: int) -> None:
     positions = np.random.default_rng(seed).integers(0, size, 40)
     one_by_one = [permute(int(position), size, keys) for position in positions]
@@ -88,7 +88,7 @@ def test_neighbours_are_torn_apart_in_a_big_source() -> None:
 
 
 @given(quanta=st.lists(st.integers(1, 60), min_size=1, max_size=9))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_no_prefix_of_the_turns_is_a_whole_turn_off(quanta: list[int]) -> None:
     turns, places = proportionate_turns(tuple(quanta))
     total, had = sum(quanta), [0] * len(quanta)
@@ -102,7 +102,7 @@ def test_no_prefix_of_the_turns_is_a_whole_turn_off(quanta: list[int]) -> None:
 
 
 @given(quanta=st.lists(st.integers(0, 60), min_size=1, max_size=9).filter(any))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_of_the_sources_that_may_the_one_that_must_first_has_the_turn(quanta: list[int]) -> None:
     total, had, expected = sum(quanta), [0] * len(quanta), []
     for turn in range(total):
@@ -114,7 +114,7 @@ def test_of_the_sources_that_may_the_one_that_must_first_has_the_turn(quanta: li
 
 
 @given(values=weights, batch_size=st.integers(1, 16), seed=st.integers(0, 2**40))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_after_any_number_of_batches_no_source_is_a_whole_sample_off(
     values: list[float], batch_size: int, seed: int
 ) -> None:
@@ -129,7 +129,7 @@ def test_after_any_number_of_batches_no_source_is_a_whole_sample_off(
 
 
 @given(values=weights)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_shares_are_the_weights_over_their_sum(values: list[float]) -> None:
     plan = MixturePlan(dict.fromkeys(named(values), 1), named(values), 1)
     for name, share in plan.expected_share().items():
@@ -143,7 +143,7 @@ def test_short_decimal_weights_are_kept_exactly() -> None:
 
 
 @given(seed=st.integers(0, 2**40), size=st.integers(1, 25))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_source_is_seen_whole_before_anything_of_it_comes_again(seed: int, size: int) -> None:
     plan = MixturePlan({"one": size, "other": 4}, {"one": 3, "other": 1}, 4, seed)
     slots = [slot for step in range(40) for slot in sorted(plan.batch(step), key=lambda slot: slot.epoch)]
@@ -172,7 +172,7 @@ def test_sources_do_not_keep_their_places_inside_the_batch() -> None:
 
 
 @given(step=st.integers(0, 10**12), batch_size=st.integers(1, 12))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_step_can_be_entered_directly(step: int, batch_size: int) -> None:
     one, same = made(batch_size), made(batch_size)
     same.batch(step + 1)
@@ -230,7 +230,7 @@ def plans(draw: st.DrawFn) -> MixturePlan:
 
 
 @given(plan=plans(), first=st.one_of(st.integers(0, 45), st.integers(0, 10**9)), count=st.integers(0, 12))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_block_is_its_batches(plan: MixturePlan, first: int, count: int) -> None:
     block = plan.block(first, first + count)
     assert block.shape == (count, plan.batch_size, 3)
@@ -242,7 +242,7 @@ def test_a_block_is_its_batches(plan: MixturePlan, first: int, count: int) -> No
 
 
 @given(plan=plans())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_nothing_comes_again_before_all_of_its_source_came_whatever_the_phases(plan: MixturePlan) -> None:
     seen: dict[str, Counter[tuple[int, int]]] = {name: Counter() for name in plan.names}
     for step in range(50):
@@ -256,7 +256,7 @@ def test_nothing_comes_again_before_all_of_its_source_came_whatever_the_phases(p
 
 
 @given(plan=plans())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_every_batch_holds_what_the_tiers_are_promised(plan: MixturePlan) -> None:
     assert plan.least is not None
     assert plan.tiers is not None
@@ -266,7 +266,7 @@ def test_every_batch_holds_what_the_tiers_are_promised(plan: MixturePlan) -> Non
 
 
 @given(plan=plans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_is_drawn_is_what_is_expected_whatever_the_phases(plan: MixturePlan) -> None:
     expected, seen = Counter[str](), Counter[str]()
     for step in range(50):

@@ -95,14 +95,14 @@ def check(run: dict[str, Any]) -> None:
 
 
 @given(run=runs())
-@settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=2000, suppress_health_check=[HealthCheck.too_slow])
 def test_one_seed_gives_one_order(run: dict[str, Any]) -> None:
     check(run)
 
 
 @pytest.mark.slow  # a minute
 @given(run=runs())
-@settings(max_examples=10_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10_000, suppress_health_check=[HealthCheck.too_slow])
 def test_one_seed_gives_one_order_ten_thousand_times(run: dict[str, Any]) -> None:
     check(run)
 

@@ -116,7 +116,7 @@ def test_a_large_source_does_not_outvote_a_small_one():
     assert probe.accuracy == pytest.approx(np.trace(probe.confusion) / 2)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.floats(0.01, 100), st.floats(-10, 10), st.integers(0, 5))
 def test_the_unit_of_a_feature_does_not_matter(factor, shift, seed):
     random = np.random.default_rng(seed)

@@ -21,7 +21,7 @@ def plan(**more: Any) -> MixturePlan:
 
 
 @given(weights=st.lists(st.integers(1, 9), min_size=1, max_size=5), seed=st.integers(0, 2**40))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_round_holds_each_shape_by_its_weight(weights: list[int], seed: int) -> None:
     shapes = [Shape(8 + number, 8, weight / 10) for number, weight in enumerate(weights)]
     shares = shape_shares(shapes)

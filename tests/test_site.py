@@ -5,11 +5,13 @@ import re
 from types import SimpleNamespace
 from xml.etree import ElementTree
 
+import griffe
 import pytest
 import yaml
 from mkdocs.exceptions import PluginError
 
 from docs import hooks, make_drawings
+from docs.doctests import Doctests
 from docs.notebook_page import page_of, pictures_of
 from tests.pages import ROOT
 
@@ -106,3 +108,13 @@ def test_a_page_that_fetches_something_from_elsewhere_is_refused(tag):
     with pytest.raises(PluginError, match=r"faq\.md: the page fetches"):
         hooks.on_post_page(tag, page, None)
     assert hooks.on_post_page('<a href="https://example.org">', page, None)
+
+
+def test_an_example_of_a_docstring_is_shown_as_code():
+    module = griffe.load(
+        "depthmix.geometry", search_paths=[ROOT], extensions=griffe.load_extensions(Doctests)
+    )
+    sections = module["unproject"].docstring.parse("google")
+    (examples,) = (section.value for section in sections if section.kind.value == "examples")
+    assert [kind.value for kind, _ in examples] == ["examples"]
+    assert "extensions: [docs/doctests.py]" in (ROOT / "mkdocs.yml").read_text()

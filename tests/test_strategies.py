@@ -70,6 +70,19 @@ def split() -> ModelParallelStrategy:
     return ModelParallelStrategy(2, 1, save_distributed_checkpoint=False)
 
 
+class Damped(Callback):
+    """Let AdamW follow small gradients in proportion: it turns rounding into whole steps where they vanish.
+
+    The order of sums changes from one interpreter to the next. Without this, weights that end 1e-7 apart
+    in most runs ended 5e-4 apart in one.
+    """
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        for optimizer in trainer.optimizers:
+            for group in optimizer.param_groups:
+                group["eps"] = 1e-4
+
+
 class GradientNorms(Callback):
     """Write down the norm of the whole gradient of each step: AdamW itself would not feel a factor."""
 
@@ -96,7 +109,8 @@ def train(
     seed_everything(3)
     warnings.simplefilter("ignore")  # Lightning's advice
     options = {"plugins": [CheckpointFiles()], "use_distributed_sampler": False, "logger": False}
-    run = trainer(folder, **(options | trainer_options))
+    callbacks = [Damped(), *trainer_options.get("callbacks", [])]
+    run = trainer(folder, **(options | trainer_options | {"callbacks": callbacks}))
     run.fit(module or task(small()), data or Shared(), ckpt_path=resume, weights_only=True)
     run.save_checkpoint(folder / "end.ckpt")
 
@@ -113,12 +127,12 @@ def in_three_ways(folder: Path, work: Work, ways: str = "one ddp split") -> dict
 
 
 def assert_alike(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
-    """Compare weights; what differs is the order of sums, which AdamW makes larger where gradients vanish."""
+    """Compare weights; what differs is the order of sums."""
     assert found.keys() == expected.keys()
     for name, value in expected.items():  # a step at the full rate moves a weight by 1e-3
-        torch.testing.assert_close(found[name], value, rtol=0, atol=2e-4)
+        torch.testing.assert_close(found[name], value, rtol=0, atol=1e-5)
     ours, theirs = (torch.cat([x.flatten() for x in one.values()]) for one in (found, expected))
-    assert (ours - theirs).norm() <= 1e-4 * theirs.norm()
+    assert (ours - theirs).norm() <= 1e-5 * theirs.norm()
 
 
 def with_all_options() -> DepthTask:

@@ -117,5 +117,5 @@ def test_a_training_writes_it_and_a_kill_changes_no_bit(tmp_path: Path):
     lists = [listed_in(tmp_path / name) for name in ("whole", "killed")]
     assert lists[0] == lists[1]
     assert len(lists[0]) == 5
-    assert lists[0][0]["weight"] < 1
+    assert any(row["weight"] < 1 for row in lists[0])
     assert all(row["seen"] > 1 for row in lists[0])

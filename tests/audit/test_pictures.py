@@ -20,7 +20,7 @@ def bits(first: np.ndarray, second: np.ndarray) -> int:
     return int(np.bitwise_count(fingerprint(first) ^ fingerprint(second)).sum())
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000), st.floats(0.4, 1.6), st.floats(0.7, 1.3))
 def test_scaling_and_exposure_keep_a_picture_near(seed: int, scale: float, gain: float):
     image = photo(seed)
@@ -28,7 +28,7 @@ def test_scaling_and_exposure_keep_a_picture_near(seed: int, scale: float, gain:
     assert bits(image, np.clip(scaled * gain, 0, 255).astype(np.uint8)) <= 2 * SAME
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000), st.integers(0, 10_000))
 def test_another_picture_is_far(one: int, other: int):
     assert one == other or bits(photo(one), photo(other)) > 3 * SAME

@@ -81,14 +81,14 @@ def test_a_copy_refuses_each_value_of_each_option_with_the_same_words(name):
             assert outcome(getattr(constructors, name), build) == outcome(real(name), build), build
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(builds([*BUILT, *RECORDS]))
 def test_a_copy_refuses_the_same_options_together(build):
     name, options = build
     assert outcome(getattr(constructors, name), options) == outcome(real(name), options)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(builds(list(PLAIN_NETS)))
 def test_a_network_and_its_copy_refuse_the_same_options(build):
     name, options = build

@@ -15,7 +15,7 @@ from depthmix.scenes import PRESETS, make_demo_data
 from depthmix.scenes.sets import demo_sources
 from depthmix.store import ShardSet
 from depthmix.trained import load_trained
-from tests.pages import ROOT, blocks
+from tests.pages import ROOT, blocks, shell_lines
 
 PAGE = (ROOT / "docs" / "distil.md").read_text(encoding="utf-8")
 SMALL = {
@@ -26,7 +26,7 @@ SMALL = {
 
 
 def commands() -> list[list[str]]:
-    lines = [line for block in blocks(PAGE) for line in block.splitlines()]
+    lines = [line for block in blocks(PAGE) for line in shell_lines(block)]
     return [shlex.split(line)[1:] for line in lines if line.startswith("depthmix ")]
 
 

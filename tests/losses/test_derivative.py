@@ -78,7 +78,7 @@ BOTH = pytest.mark.parametrize(
 
 
 @BOTH
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 1000), st.integers(3, 21), st.integers(3, 21))
 def test_agrees_with_loops_on_images_of_any_size(kind, function, seed: int, h: int, w: int):
     g = torch.Generator().manual_seed(seed)

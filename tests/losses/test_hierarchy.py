@@ -67,7 +67,7 @@ def maps(seed, size=(2, 1, 32, 40), dtype=torch.float32):
     return p, t, valid, torch.randint(0, 2**32, (size[0],), generator=g)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(st.integers(0, 99), st.floats(0.01, 100), st.floats(-10, 10), st.sampled_from(["quantile", "value"]))
 def test_ignores_scale_and_shift_of_both_maps(seed, scale, shift, by):
     p, g, valid, draws = maps(seed, dtype=torch.float64)

@@ -48,7 +48,7 @@ def maps(seed: int = 0, rows: int = 1):
 
 
 @pytest.mark.parametrize("residual", ["l1", "mse"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 1000), st.floats(1e-3, 1e3), st.floats(-50, 50))
 def test_ignores_scale_and_shift_of_both_maps(residual, seed: int, scale: float, shift: float):
     p, t, valid = (x.double() if x.is_floating_point() else x for x in maps(seed))

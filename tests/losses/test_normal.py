@@ -156,7 +156,7 @@ def test_the_first_axis_of_a_pixel_is_u_along_which_fx_and_cx_are_measured():
 
 
 @each
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(scale=st.floats(-3, 3), unit=st.sampled_from([1e-20, 0.01, 40, 1e20]), seed=st.integers(0, 99))
 def test_normals_do_not_depend_on_the_scale_of_prediction_or_label(loss, scale, unit, seed):
     batch = make_batch((LabelKind.SCALED_DEPTH,), seed=seed)
@@ -168,7 +168,7 @@ def test_normals_do_not_depend_on_the_scale_of_prediction_or_label(loss, scale, 
 
 
 @each
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 99))
 def test_normals_do_depend_on_a_shift_of_depth_and_on_the_camera(loss, seed):
     batch = make_batch((LabelKind.METRIC_DEPTH,), seed=seed, holes=0)

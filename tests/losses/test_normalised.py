@@ -53,7 +53,7 @@ def test_agrees_with_the_formula_of_the_paper_to_six_digits():
     np.testing.assert_allclose(found.item(), np.mean(error), rtol=1e-6)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 1000), st.floats(1e-3, 1e3), st.floats(-50, 50))
 def test_ignores_scale_and_shift_of_both_maps(seed: int, scale: float, shift: float):
     p, t, valid = maps(seed)

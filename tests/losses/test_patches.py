@@ -65,7 +65,7 @@ def patch(seed=0, n=40, c=3):
     return p, t, torch.rand(1, 1, n, generator=g) < 0.8
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 99), st.floats(0.01, 100), st.floats(-10, 10), st.sampled_from([1, 3]))
 def test_each_patch_is_free_in_scale_and_shift(seed, scale, shift, channels):
     p, g, keep = patch(seed, c=channels)

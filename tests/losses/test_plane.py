@@ -55,7 +55,7 @@ def test_a_piecewise_planar_scene_scores_zero():
     assert coplanarity(q + 0.05 * torch.rand(q.shape), planes).item() > 0.01
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(scale=st.floats(1e-3, 1e3), shift=st.floats(-5, 5))
 def test_flattening_scaling_or_shifting_the_map_earns_nothing(scale, shift):
     q, planes = room(0.2)

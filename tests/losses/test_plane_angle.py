@@ -69,7 +69,7 @@ def everywhere(q: torch.Tensor) -> torch.Tensor:
     return torch.ones_like(q, dtype=torch.bool)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(scale=st.floats(1e-3, 1e3), other=st.floats(1e-3, 1e3))
 def test_angles_ignore_the_scale_of_both_maps(scale, other):
     (q, ids), (g, _) = picture(ROOM, CAMERA), picture([ROOM[0], (0.0, 0.1, 0.4), ROOM[2]], CAMERA)

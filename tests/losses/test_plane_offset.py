@@ -67,7 +67,7 @@ def moved(*distances: float) -> torch.Tensor:
     return picture(walls, CAMERA)[0]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(scale=st.floats(1e-3, 1e3))
 def test_only_a_label_in_metres_notices_the_scale(scale):
     q, ids = picture(ROOM, CAMERA)
@@ -114,7 +114,7 @@ def test_pieces_of_one_wall_are_joined_and_the_pillar_is_not():
     assert same_plane(stepped, stepped, everywhere(g), ids, CAMERA).item() == 0
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(scale=st.floats(1e-3, 1e3), shift=st.floats(-5, 5))
 def test_flattening_scaling_or_shifting_the_map_does_not_join_planes(scale, shift):
     g, ids = wall_behind_a_pillar()

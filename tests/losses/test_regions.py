@@ -49,7 +49,7 @@ def maps(seed, size=(2, 1, 48, 40), windows=20, dtype=torch.float32):
     return p, t, valid, torch.randint(0, 2**32, (size[0], 6, windows), generator=g)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 99), st.floats(0.01, 100), st.floats(-10, 10))
 def test_ignores_scale_and_shift_of_both_maps(seed, scale, shift):
     p, g, valid, draws = maps(seed, dtype=torch.float64)

@@ -9,7 +9,7 @@ from depthmix.losses.trim import _last_by_selection, _last_by_sorting, keep_smal
 from depthmix.masked import count_valid
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10**6), st.sampled_from([0.0, 0.1, 0.2, 0.3, 0.5, 0.9]), st.integers(1, 40))
 def test_kept_values_are_those_of_a_sort_for_any_row_length_and_any_ties(seed: int, trim: float, n: int):
     g = torch.Generator().manual_seed(seed)
@@ -32,7 +32,7 @@ def test_sorting_and_selection_find_the_same_value():
     assert torch.equal(_last_by_sorting(values, valid, kept, 0.2), chosen)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10**6), st.sampled_from([0.0, 0.1, 0.5]), st.integers(1, 6), st.integers(1, 11))
 def test_kept_blocks_are_those_of_the_smallest_means(seed: int, trim: float, side: int, width: int):
     g = torch.Generator().manual_seed(seed)

@@ -12,7 +12,7 @@ from depthmix.metrics import functional as f
 from tests.metrics.toy_maps import SIZE, naive, scene
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(scale=st.floats(0.01, 100), shift=st.floats(-0.5, 5))
 def test_ssi_and_alignment_ignore_scale_and_shift_of_inverse_depth(scale: float, shift: float):
     _, target, valid = scene()
@@ -110,7 +110,7 @@ def test_the_robust_fit_is_as_good_as_the_best_line_through_two_pixels():
     assert (error < 0.75 * other).all()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(scale=st.floats(0.05, 20), shift=st.floats(0, 5), seed=st.integers(0, 1000))
 def test_an_alignment_undoes_what_it_allows_for(scale: float, shift: float, seed: int):
     _, target, valid = scene(seed)

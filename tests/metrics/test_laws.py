@@ -119,7 +119,7 @@ SHAPES = {
 }
 
 
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=3)
 @given(scale=st.floats(-1, 1), shift=st.floats(0, 0.5), seed=st.integers(0, 99))
 def test_no_measure_sees_what_an_alignment_takes_out(scale: float, shift: float, seed: int):
     batch = random_batch([LabelKind.METRIC_DEPTH] * 2, seed)

@@ -137,7 +137,7 @@ def photo_of_wall(focal, size, form, canonical=60.0, **options):
     return found, model.net.sizes
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     focal=st.floats(0.6, 5), size=st.tuples(st.integers(120, 240), st.integers(120, 240)), flip=st.booleans()
 )

@@ -349,7 +349,7 @@ def test_flipped_bit_in_the_pixels_of_a_png_is_refused(tmp_path: Path, name: str
 
 
 @pytest.mark.parametrize("name", [*READERS, "pfm", "npy"])
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_mutated_file_ends_in_an_array_or_bad_source(tmp_path: Path, name: str, data: st.DataObject):
     if name == "pfm":

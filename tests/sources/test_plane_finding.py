@@ -22,7 +22,7 @@ def agreement(found: np.ndarray, truth: np.ndarray) -> float:
     return right / np.count_nonzero(truth)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.integers(0, 1000))
 def test_ground_wall_and_box_are_found(seed):
     view = known_view(seed, size=SIZE)

@@ -4,7 +4,7 @@ import struct
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -18,7 +18,6 @@ from depthmix.store.codec_options import CodecOptions
 from depthmix.store.images import encode_image
 from tests.store.helpers import TinySource, make_raw
 
-calm = settings(deadline=None)  # how long one example takes on a busy machine is no claim
 shapes = st.tuples(st.integers(1, 9), st.integers(1, 9))
 # Subnormal numbers have fewer digits than the bounds assume; no depth in metres is one.
 positive = st.floats(float(np.float32(1e-30)), float(np.float32(1e30)), width=32)
@@ -39,7 +38,6 @@ def metres():
 
 
 @given(labels(positive))
-@calm
 def test_log_code_keeps_its_stated_relative_error_and_zeros(label):
     values, valid = label
     decoded = codec.decode_log16(codec.encode_log16(values, valid), values.shape)[:, :]
@@ -52,7 +50,6 @@ def test_log_code_keeps_its_stated_relative_error_and_zeros(label):
 
 
 @given(labels(metres()))
-@calm
 def test_log_code_of_everyday_depths_errs_by_less_than_63_millionths(label):
     values, valid = label
     decoded = codec.decode_log16(codec.encode_log16(values, valid), values.shape)[:, :]
@@ -79,7 +76,6 @@ def affine16_by_its_formula(values, valid):
 
 
 @given(labels(positive), labels(finite))
-@calm
 def test_codes_are_byte_for_byte_those_of_their_formulas(label, affine_label):
     assert codec.encode_log16(*label) == log16_by_its_formula(*label)
     assert codec.encode_affine16(*affine_label) == affine16_by_its_formula(*affine_label)
@@ -110,7 +106,6 @@ def test_the_last_of_any_number_of_steps_is_the_largest_value(steps):
 
 
 @given(labels(finite))
-@calm
 def test_affine_code_keeps_its_stated_absolute_error_and_zeros(label):
     values, valid = label
     decoded = codec.decode_affine16(codec.encode_affine16(values, valid), values.shape)[:, :]
@@ -121,7 +116,6 @@ def test_affine_code_keeps_its_stated_absolute_error_and_zeros(label):
 
 
 @given(labels(positive))
-@calm
 def test_codes_are_exact_at_both_ends_of_the_range(label):
     values, valid = label
     for name in ("log16", "affine16"):
@@ -132,7 +126,6 @@ def test_codes_are_exact_at_both_ends_of_the_range(label):
 
 
 @given(labels(positive))
-@calm
 def test_codes_keep_the_order_of_values(label):
     values, valid = label
     decoded = codec.decode_log16(codec.encode_log16(values, valid), values.shape)[:, :]
@@ -141,7 +134,6 @@ def test_codes_keep_the_order_of_values(label):
 
 
 @given(st.data(), shapes)
-@calm
 def test_plain_code_is_lossless(data, shape):
     values = data.draw(arrays(np.float32, shape))
     decoded = codec.decode_plain(codec.encode_plain(values), shape)
@@ -150,7 +142,6 @@ def test_plain_code_is_lossless(data, shape):
 
 
 @given(st.data(), shapes, st.sampled_from([1, 255, 256, 65535, 65536, 2**31 - 1]))
-@calm
 def test_plane_code_is_lossless_whatever_the_ids_and_no_plane_takes_no_bytes(data, shape, most):
     planes = data.draw(arrays(np.int32, shape, elements=st.integers(0, most)))
     blob = codec.encode_planes(planes)
@@ -214,7 +205,6 @@ def test_target_without_valid_and_valid_without_target_are_refused(tmp_path, lab
 
 
 @given(shapes, st.sampled_from(list(LabelKind)[2:]), st.data())
-@calm
 def test_what_decodes_from_codes_keeps_every_rule_of_a_sample(size, kind, data):
     """`CodedSample` relies on it: also bytes that were put together from several samples."""
     several = [data.draw(labels(positive, size)) for _ in range(2)]
@@ -250,7 +240,6 @@ def test_what_decodes_from_codes_keeps_every_rule_of_a_sample(size, kind, data):
     st.integers(1, 65534),
     st.lists(st.floats(width=32), min_size=2, max_size=2),
 )
-@calm
 def test_no_value_leaves_its_range_whatever_range_and_steps_a_set_states(scale, steps, bounds):
     low, high = sorted(bounds)
     assume(np.isfinite(bounds).all() and (low > 0 or scale == "affine"))
@@ -271,7 +260,6 @@ def test_a_number_of_steps_that_no_range_has_is_refused(steps):
 
 
 @given(st.data(), shapes)
-@calm
 def test_mask_code_is_lossless_and_an_empty_mask_takes_no_bytes(data, shape):
     mask = data.draw(arrays(np.bool_, shape))
     blob = codec.encode_mask(mask)

@@ -19,7 +19,7 @@ shapes = st.tuples(st.integers(1, 9), st.integers(1, 9))
 
 
 @given(st.data(), shapes)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_png_is_lossless_and_jpeg_is_alike_on_each_read(data, shape):
     image = data.draw(arrays(np.uint8, (*shape, 3)))
     png = CodecOptions(image="png")
@@ -106,7 +106,6 @@ def test_a_jpeg_of_many_passes_is_refused():
 
 
 @given(shapes, st.data())
-@settings(deadline=None)
 def test_a_window_of_a_png_is_that_of_the_whole(shape, data):
     image = data.draw(arrays(np.uint8, (*shape, 3)))
     top, left = data.draw(st.integers(0, shape[0] - 1)), data.draw(st.integers(0, shape[1] - 1))

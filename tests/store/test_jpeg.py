@@ -47,7 +47,7 @@ def cuts(monkeypatch) -> list[int]:
     st.integers(0, 9),
     st.data(),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_window_has_the_pixels_of_the_whole(height, width, chroma, seed, data):
     blob = encode_jpeg(photo(height, width, seed), 92, chroma)
     top, left = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
@@ -157,7 +157,7 @@ def test_sampling_that_no_jpeg_has_ends_in_an_error_or_in_a_whole_image(sampling
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_damage_anywhere_ends_in_an_error_or_in_pixels_of_the_stated_size(seed):
     random = np.random.default_rng(seed)
     blob = bytearray(DAMAGED)
