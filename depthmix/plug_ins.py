@@ -1,7 +1,9 @@
 """Classes that installed packages announce by entry points."""
 
 import logging
+import sys
 from collections.abc import Callable, Container
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final
 
@@ -20,7 +22,13 @@ _log = logging.getLogger(__name__)
 
 def announced(group: str) -> list[EntryPoint]:
     """List the entry points of a group, by name; none is imported."""
-    return sorted(entry_points(group=group), key=lambda point: point.name)
+    return list(_announced(group, tuple(sys.path)))
+
+
+@lru_cache(maxsize=8)
+def _announced(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    # The records of every installed package are read for it; they follow from the path.
+    return tuple(sorted(entry_points(group=group), key=lambda point: point.name))
 
 
 def package_of(point: EntryPoint) -> str:
