@@ -21,8 +21,8 @@ class Batch:
     """Hold `b` samples of one size; every tensor lives on one device.
 
     Args:
-        image: RGB, uint8 0..255 until `image_float` is asked for on the device; lies in memory as b h w 3
-            (torch's channels_last), so take `reshape`, not `view`.
+        image: RGB, uint8 0..255 until `image_float` is asked for on the device; lies in memory as b h w 3, as
+            decoders write it, so take `reshape`, not `view`.
         target: z in metres (or up to scale), or inverse depth for AFFINE_DISPARITY; 0 outside `valid`.
         valid: where `target` may be read.
         sky: pixels known to be sky.
@@ -80,8 +80,11 @@ class Batch:
 
     @property
     def image_float(self) -> Float[Tensor, "b 3 h w"]:
-        """RGB in [0, 1]."""
-        return self.image.float() / 255 if self.image.dtype == torch.uint8 else self.image
+        """RGB in [0, 1], contiguous: colours are sorted here, on the device, where it costs least."""
+        if self.image.dtype != torch.uint8:
+            return self.image
+        # On channels_last, depthwise convolutions have gradients of strides that DDP complains about.
+        return self.image.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
 
     @property
     def is_depth(self) -> Bool[Tensor, " b"]:
@@ -221,8 +224,7 @@ def _ranks(counts: Num[np.ndarray, "b n"]) -> Int[np.ndarray, "b n"]:
 
 
 def _stack_images(memory: Memory, images: list[np.ndarray]) -> Tensor:
-    # Colours stay together, as decoders write them: to sort them costs several copies, and convolutions take
-    # either layout.
+    # Colours stay together, as decoders write them: to sort them costs a worker several copies.
     stacked = memory.empty((len(images), *images[0].shape), np.uint8)
     for row, image in zip(stacked, images, strict=True):
         row[...] = image

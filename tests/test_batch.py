@@ -165,8 +165,11 @@ def test_rows_of_a_batch_are_ranked_apart_whatever_type_their_ids_are_stored_in(
         assert np.array_equal(row[0], counted_ranks(planes))
 
 
-def test_colours_of_a_pixel_lie_together():
-    assert collate(mixed(), [0] * 4).image.is_contiguous(memory_format=torch.channels_last)
+def test_colours_of_a_pixel_lie_together_until_the_device_and_apart_for_the_network():
+    batch = collate(mixed(), [0] * 4)
+    assert batch.image.is_contiguous(memory_format=torch.channels_last)
+    assert batch.image_float.is_contiguous()
+    assert torch.equal(batch.image_float, batch.image.float() / 255)
 
 
 class Used(Memory):
