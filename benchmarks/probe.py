@@ -1,4 +1,4 @@
-"""Does varying colour, blur, noise and focal length make the source of an image harder to read from features?
+"""Does varying images (colour, blur, noise, compression, focal length) make their source harder to read?
 
 A small corpus is rendered (web stereo, LiDAR, calibrated stereo, planes). Its sources look alike on purpose,
 so there is a second form of it in which they do not: web pictures are compressed hard, LiDAR pictures half
@@ -44,7 +44,15 @@ from depthmix.trained import Trained
 ROOT = Path(__file__).parents[1]
 SIZE, STORED, FOCAL = (48, 64), (60, 80), 60.0
 VARIED = DeviceAugmentOptions(
-    brightness=0.4, contrast=0.4, saturation=0.5, hue=0.1, gamma=0.4, blur=1.0, noise=0.03, scale=1.5
+    brightness=0.4,
+    contrast=0.4,
+    saturation=0.5,
+    hue=0.1,
+    gamma=0.4,
+    blur=1.0,
+    noise=0.03,
+    jpeg=0.7,
+    scale=1.5,
 )
 VARIATIONS = {"plain": OFF, "varied": VARIED}
 RUNS = (("alike", "plain"), ("marked", "plain"), ("marked", "varied"))  # form of the corpus, training

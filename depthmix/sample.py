@@ -52,6 +52,7 @@ _DTYPES = {
     "planes": np.dtype(np.int32),
     "sigma": np.dtype(np.float32),
 }
+_NARROW_IDS = (np.dtype(np.uint8), np.dtype(np.uint16))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,8 @@ class Sample:
             first point is farther, -1 where it is nearer, 0 where both are equally far; or None.
 
     Convention: values of `target` and `sigma` outside `valid` are set to 0 on construction, so that two
-    samples with equal labels are equal in every byte.
+    samples with equal labels are equal in every byte. Ids of 8 and of 16 bits, unsigned, are widened; those
+    of a `derived` sample, as windows of prepared sets are, stay as narrow as they are stored.
 
     Raises:
         BadSample: a shape, type or value breaks the rules above, or there is nothing to learn from.
@@ -134,6 +136,8 @@ class Sample:
     pairs: Int32[np.ndarray, "p 5"] | None = None
 
     def __post_init__(self) -> None:
+        if self.planes.dtype in _NARROW_IDS:
+            object.__setattr__(self, "planes", self.planes.astype(np.int32))
         self._check_shapes()
         self._check_label()
         self._check_target()

@@ -93,6 +93,17 @@ BROKEN = [
 ]
 
 
+@pytest.mark.parametrize("narrow", [np.uint8, np.uint16])
+def test_ids_of_fewer_bits_are_widened_and_a_window_of_them_can_be_changed(narrow):
+    ids = map_with(200, narrow)
+    sample = Sample(**fields(planes=ids))
+    assert sample.planes.dtype == np.int32
+    assert np.array_equal(sample.planes, ids)
+    window = sample.derived(planes=ids)
+    assert window.planes.dtype == narrow
+    assert window.replaced(key="other").planes.dtype == np.int32
+
+
 @pytest.mark.parametrize(("changes", "field", "reason"), BROKEN)
 def test_a_broken_sample_names_itself_the_field_and_the_reason(changes, field, reason):
     with pytest.raises(BadSample, match=rf"^middlebury/a/0: {field}: .*{reason}"):
