@@ -4,11 +4,13 @@ import logging
 import re
 import subprocess
 import sys
+from importlib.metadata import entry_points
 
 import pytest
 import yaml
 
 import depthmix.losses
+from depthmix import plug_ins
 from depthmix.cli import main
 from depthmix.cli.catalogue import read_catalogue
 from depthmix.cli.json_schema import config_schema
@@ -188,3 +190,17 @@ def test_an_editor_accepts_the_names_that_packages_announce(plugins):
     plugins(CornerLoss="my_losses:CornerLoss")
     choices = config_schema()["$defs"]["depthmix.losses.base.DepthLoss"]["anyOf"]
     assert {"enum": ["CornerLoss", "my_losses.CornerLoss"]} in choices
+
+
+def test_a_configuration_is_checked_with_one_look_at_what_is_installed(tmp_path, capsys, monkeypatch, sets):
+    """The records of hundreds of packages are read for it, and terms, options and names all ask."""
+    looks = []
+
+    def counted(group):
+        looks.append(group)
+        return entry_points(group=group)
+
+    plug_ins._announced.cache_clear()
+    monkeypatch.setattr(plug_ins, "entry_points", counted)
+    assert checked(tmp_path, capsys, config(sets)) == (0, [])
+    assert looks == [LOSSES]
