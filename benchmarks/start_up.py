@@ -3,8 +3,10 @@
     make start-up-costs          (a minute on one core; writes .cache/start_up.json)
 
 CPU time (user and system) of the child and not wall time, so a busy machine disturbs it less; the first
-round, which may write byte code and read a cold disk, is not counted. `python` is an interpreter that does
-nothing: what no command can go below. `check --full` imports torch and Lightning and builds the network.
+round, which may write byte code and read a cold disk, is not counted. Byte code is kept, as for any user,
+even where PYTHONDONTWRITEBYTECODE is set: without it each start compiles what it imports of depthmix.
+`python` is an interpreter that does nothing: what no command can go below. `check --full` imports torch and
+Lightning and builds the network.
 """
 
 import argparse
@@ -54,7 +56,8 @@ def cpu_seconds(command: list[str]) -> float:
     """Return user and system time of a process that prints nothing here."""
     quiet = os.open(os.devnull, os.O_WRONLY)
     actions = [(os.POSIX_SPAWN_DUP2, quiet, 1), (os.POSIX_SPAWN_DUP2, quiet, 2)]
-    child = os.posix_spawn(command[0], command, os.environ, file_actions=actions)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    child = os.posix_spawn(command[0], command, environment, file_actions=actions)
     _, status, used = os.wait4(child, 0)
     os.close(quiet)
     if os.waitstatus_to_exitcode(status) not in (0, 1):  # 1: the folder holds no sets
