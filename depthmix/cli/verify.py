@@ -81,7 +81,7 @@ def _found(
                 folder,
                 workers=workers,
                 vouched=vouched,
-                progress=lambda done, total: update(done >> 20, total >> 20, "MiB"),
+                progress=lambda done, total: update(*_in_units(done, total)),
             )
         yield folder, found
 
@@ -171,3 +171,8 @@ def _plain(folder: str | Path, found: "Verified") -> dict[str, Any]:
         plain = {part: None if value is None else str(value) for part, value in values.items()}
         problems.append({"text": str(problem), **plain})
     return {"folder": str(folder), **numbers, "problems": problems}
+
+
+def _in_units(done: int, total: int) -> tuple[int, int, str]:
+    bits, unit = (20, "MiB") if total >= 1 << 24 else (10, "KiB")
+    return done >> bits, total >> bits, unit

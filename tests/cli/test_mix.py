@@ -1,12 +1,16 @@
 """`depthmix mix` says what a training will draw, as the plan draws it."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from depthmix.cli import main
+from depthmix.configured import data_arguments
+from depthmix.data import MixData
 from tests.test_data import root  # noqa: F401  (prepared sets of 9, 4 and 6 samples)
 
 SOURCES = {"web": {"weight": 2.0}, "kitti": {"weight": 1.0}, "planes": {"weight": 0.5}}
@@ -96,3 +100,24 @@ def test_an_impossible_mix_is_one_line(shown, options, said):
     assert code == 2
     assert said in err
     assert len(err.splitlines()) == 1
+
+
+def test_the_plan_is_that_of_the_training_and_needs_no_torch(shown, tmp_path):
+    options = {
+        "temperature": 0.5,
+        "least": {"HIGH": 2},
+        "curriculum": [{"step": 9, "weights": {"kitti": 3.0}}],
+    }
+    code, out, _ = shown("--json", "--show", "30", **options)
+    assert code == 0
+    values = yaml.safe_load((tmp_path / "mix.yaml").read_text())["data"]
+    plan = MixData(**data_arguments(values, None)).plan
+    batches = [[f"{slot.source}/{slot.index}" for slot in plan.batch(step)] for step in range(30)]
+    assert json.loads(out)["batches"] == batches
+    script = (
+        "import sys; from depthmix.cli import main; main(sys.argv[1:]);"
+        "print([name for name in ('torch', 'lightning', 'cv2') if name in sys.modules])"
+    )
+    command = [sys.executable, "-c", script, "mix", str(tmp_path / "mix.yaml")]
+    said = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert said.stdout.splitlines()[-1] == "[]"
