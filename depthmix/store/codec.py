@@ -301,11 +301,11 @@ def _unpack_codes(blob: Blob, size: Size) -> tuple[float, float, int, UInt16[np.
 def _coded(codes: UInt16[np.ndarray, "h w"], table: Float64[np.ndarray, " n"], high: float) -> CodedMap:
     if codes.max() >= len(table):
         raise CorruptShard(f"has codes up to {len(table) - 1}, got {codes.max()}")
-    values = table.astype(np.float32)
     # The first value is exact, and only the last may leave the range, or the numbers of float32, by rounding:
-    # others are farther from it than float64 is wrong. To clip all of them takes six times as long.
-    values[0], values[-1] = 0, high
-    return CodedMap(codes, values)
+    # others are farther from it than float64 is wrong. To clip all of them takes six times as long. What was
+    # computed for the first, one step below the range, may lie beyond float32.
+    table[0], table[-1] = 0, high
+    return CodedMap(codes, table.astype(np.float32))
 
 
 def _compress(values: np.ndarray) -> bytes:

@@ -4,7 +4,7 @@ import struct
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -240,6 +240,7 @@ def test_what_decodes_from_codes_keeps_every_rule_of_a_sample(size, kind, data):
     st.integers(1, 65534),
     st.lists(st.floats(width=32), min_size=2, max_size=2),
 )
+@example("affine", 1, [0.0, -1.7014118346046923e38])  # one step below the range is no number of float32
 def test_no_value_leaves_its_range_whatever_range_and_steps_a_set_states(scale, steps, bounds):
     low, high = sorted(bounds)
     assume(np.isfinite(bounds).all() and (low > 0 or scale == "affine"))
