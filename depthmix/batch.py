@@ -3,11 +3,11 @@
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Num, UInt8
+from jaxtyping import Bool, Float, Float32, Int, Num, UInt, UInt8
 from torch import Tensor
 
 from depthmix.errors import BadSample
@@ -126,6 +126,7 @@ class Memory:
 
 
 OWN = Memory()
+COUNTABLE: Final = 1 << 24  # pixels that OpenCV counts exactly: it does so in float32
 
 
 def collate(
@@ -149,9 +150,11 @@ def collate(
                 reason, sample=sample.name, field="image", hint="crop or resize to one size first"
             )
     stack = partial(_stack, memory, (len(samples), 1, *samples[0].size))
+    # Colours stay together, as decoders write them: to sort them costs a worker several copies.
+    images = _stack(memory, (len(samples), 1, *samples[0].size, 3), np.uint8, [one.image for one in samples])
     cameras = [sample.intrinsics for sample in samples]
     return Batch(
-        image=_stack_images(memory, [sample.image for sample in samples]),
+        image=images[:, 0].permute(0, 3, 1, 2),
         target=stack(np.float32, [sample.target for sample in samples]),
         valid=stack(np.bool_, [sample.valid for sample in samples]),
         sky=stack(np.bool_, [sample.sky if sample.sky.any() else None for sample in samples]),
@@ -177,40 +180,43 @@ def rank_planes(planes: Int[np.ndarray, "h w"]) -> Int[np.ndarray, "h w"]:
 
 
 def _stack_planes(memory: Memory, maps: Sequence[Int[np.ndarray, "h w"]]) -> Int[Tensor, "b 1 h w"]:
-    shape, top = (len(maps), 1, *maps[0].shape), max(int(planes.max()) for planes in maps)
-    if not top:
+    shape, tops = (len(maps), 1, *maps[0].shape), [int(planes.max()) for planes in maps]
+    if not any(tops):
         return torch.from_numpy(memory.zeros(shape, np.int32))
     stacked = memory.empty(shape, np.int32)
-    if top < 1 << 8 and maps[0].size < 1 << 24:  # what OpenCV's counter can count
+    if max(tops) < 1 << 8 and maps[0].size < COUNTABLE:
         _rank_bytes(stacked, [planes.astype(np.uint8, copy=False) for planes in maps])
     else:
-        for ranked, planes in zip(stacked, maps, strict=True):
-            _rank_into(ranked[0], planes)
+        for ranked, planes, top in zip(stacked, maps, tops, strict=True):
+            _rank_into(ranked[0], planes, top)
     return torch.from_numpy(stacked)
 
 
 def _rank_bytes(stacked: Int[np.ndarray, "b 1 h w"], maps: Sequence[UInt8[np.ndarray, "h w"]]) -> None:
     import cv2
 
-    counts = np.stack([cv2.calcHist([planes], [0], None, [256], [0, 256]).ravel() for planes in maps])
+    counts = np.stack([_count(planes, 256) for planes in maps])
     for ranked, planes, ranks in zip(stacked, maps, _ranks(counts), strict=True):
         cv2.LUT(planes, ranks, ranked[0])
 
 
-def _rank_into(ranked: Int[np.ndarray, "h w"], planes: Int[np.ndarray, "h w"]) -> None:
-    import cv2
-
-    top = int(planes.max())
-    if top < 1 << 16 and planes.size < 1 << 24:
+def _rank_into(ranked: Int[np.ndarray, "h w"], planes: Int[np.ndarray, "h w"], top: int) -> None:
+    if top < 1 << 16 and planes.size < COUNTABLE:
         # Forty times faster than sorting the pixels.
-        counts = cv2.calcHist([planes.astype(np.uint16)], [0], None, [top + 1], [0, top + 1]).ravel()
-        places = planes
+        counts, places = _count(planes.astype(np.uint16), top + 1), planes
     else:
         ids, places, counts = np.unique(planes, return_inverse=True, return_counts=True)
         places = places.reshape(planes.shape)
         if ids[0] != 0:  # the first count is that of 0
             counts, places = np.concatenate([[0], counts]), places + 1
     np.take(_ranks(counts[None])[0], places, out=ranked, mode="clip")
+
+
+def _count(planes: UInt[np.ndarray, "h w"], ids: int) -> Float32[np.ndarray, " n"]:
+    import cv2
+
+    counts: np.ndarray = cv2.calcHist([planes], [0], None, [ids], [0, ids]).ravel()
+    return counts
 
 
 def _ranks(counts: Num[np.ndarray, "b n"]) -> Int[np.ndarray, "b n"]:
@@ -221,14 +227,6 @@ def _ranks(counts: Num[np.ndarray, "b n"]) -> Int[np.ndarray, "b n"]:
     np.put_along_axis(ranks, order, np.arange(1, counts.shape[1] + 1, dtype=np.int32)[None], axis=1)
     ranks[areas == 0] = 0
     return ranks
-
-
-def _stack_images(memory: Memory, images: list[np.ndarray]) -> Tensor:
-    # Colours stay together, as decoders write them: to sort them costs a worker several copies.
-    stacked = memory.empty((len(images), *images[0].shape), np.uint8)
-    for row, image in zip(stacked, images, strict=True):
-        row[...] = image
-    return torch.from_numpy(stacked).permute(0, 3, 1, 2)
 
 
 def _stack(memory: Memory, shape: tuple[int, ...], dtype: type, maps: Sequence[np.ndarray | None]) -> Tensor:

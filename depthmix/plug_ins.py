@@ -5,12 +5,13 @@ import sys
 from collections.abc import Callable, Container
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Final
+from types import ModuleType
+from typing import Any, Final
 
 from depthmix.errors import ConfigError
 from depthmix.foreign import IMPORT_TROUBLE
 
-__all__ = ["LOSSES", "SOURCES", "Judge", "announced", "load", "load_all", "package_of"]
+__all__ = ["LOSSES", "SOURCES", "Judge", "announced", "exported", "load", "load_all", "package_of"]
 
 SOURCES: Final = "depthmix.sources"
 LOSSES: Final = "depthmix.losses"
@@ -18,6 +19,12 @@ LOSSES: Final = "depthmix.losses"
 Judge = Callable[[str, object], str]
 
 _log = logging.getLogger(__name__)
+
+
+def exported(package: ModuleType, is_one: Callable[[object], bool]) -> dict[str, Any]:
+    """List the classes that a package of depthmix exports and that pass `is_one`, by name, sorted."""
+    found = (getattr(package, name) for name in sorted(package.__all__))
+    return {kind.__name__: kind for kind in found if is_one(kind)}
 
 
 def announced(group: str) -> list[EntryPoint]:

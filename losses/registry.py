@@ -5,7 +5,7 @@ from typing import cast
 
 import depthmix.losses
 from depthmix.losses.base import DepthLoss
-from depthmix.plug_ins import LOSSES, announced, load, load_all
+from depthmix.plug_ins import LOSSES, announced, exported, load, load_all
 from depthmix.sample import LabelKind
 
 __all__ = ["available", "described", "plug_in", "shipped"]
@@ -23,8 +23,7 @@ def available() -> dict[str, type[DepthLoss]]:
 
 def shipped() -> dict[str, type[DepthLoss]]:
     """List the losses of depthmix itself by name, sorted."""
-    exported = (getattr(depthmix.losses, name) for name in sorted(depthmix.losses.__all__))
-    return {kind.__name__: kind for kind in exported if _is_loss(kind)}
+    return exported(depthmix.losses, _is_loss)
 
 
 def plug_in(path: str) -> type[DepthLoss] | None:

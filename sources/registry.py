@@ -6,7 +6,7 @@ from inspect import isabstract, isclass, signature
 import depthmix.sources
 from depthmix.errors import ConfigError
 from depthmix.foreign import import_foreign
-from depthmix.plug_ins import SOURCES, announced, load, load_all
+from depthmix.plug_ins import SOURCES, announced, exported, load, load_all
 from depthmix.sources.base import Source
 
 __all__ = ["available", "described", "find", "shipped"]
@@ -24,8 +24,7 @@ def available() -> dict[str, type[Source]]:
 
 def shipped() -> dict[str, type[Source]]:
     """List the sources of depthmix itself by name, sorted."""
-    exported = (getattr(depthmix.sources, name) for name in sorted(depthmix.sources.__all__))
-    return {kind.__name__: kind for kind in exported if _is_source(kind)}
+    return exported(depthmix.sources, _is_source)
 
 
 def described(name: str, source: type[Source]) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """`depthmix losses`: the losses that are known, and what each of them asks of a label."""
 
 import argparse
-import json
 import re
 import sys
 import textwrap
@@ -9,7 +8,7 @@ from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from depthmix.cli.catalogue import read_catalogue
+from depthmix.cli.catalogue import Rows, declare, print_rows, read_catalogue
 from depthmix.cli.options import REQUIRED, options_of
 from depthmix.configured import did_you_mean
 from depthmix.errors import ConfigError
@@ -28,11 +27,7 @@ EVERY_KIND: Final = "all kinds"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("action", choices=["list", "show"])
-    parser.add_argument("name", nargs="?", help="class name of the loss to show")
-    parser.add_argument("--family", help="only this family, such as 'edges'")
-    parser.add_argument("--kind", type=str.upper, help="only those for this kind, such as AFFINE_DISPARITY")
-    parser.add_argument("--json", action="store_true", help="machine-readable output")
+    declare(parser, "loss", family="edges", kind="those for this kind, such as AFFINE_DISPARITY")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -46,15 +41,7 @@ def run(options: argparse.Namespace) -> int:
         rows = {name: row for name, row in rows.items() if row["family"] == options.family}
     if options.kind:
         rows = {name: row for name, row in rows.items() if _accepts(row, options.kind)}
-    if not rows:
-        raise ConfigError("no loss is like that", field="losses list", hint="leave out a filter")
-    if options.json:
-        print(json.dumps(rows, indent=2))
-    elif options.action == "list":
-        _print_list(rows)
-    else:
-        for name, row in rows.items():
-            _print_card(name, row)
+    print_rows(rows, options, "loss", _print_list, 10)
     return 0
 
 
@@ -99,7 +86,7 @@ def _accepts(row: Mapping[str, str], kind: str) -> bool:
     return row["accepts"] == EVERY_KIND or kind in row["accepts"].split(", ")
 
 
-def _print_list(rows: Mapping[str, Mapping[str, str]]) -> None:
+def _print_list(rows: Rows) -> None:
     width = max(len(name) for name in rows)
     last = ""
     for name, row in rows.items():
@@ -118,10 +105,3 @@ def _kinds(row: Mapping[str, str]) -> str:
     if row["accepts"] == EVERY_KIND:
         return EVERY_KIND
     return " ".join(kind.partition("_")[0].lower() for kind in reversed(row["accepts"].split(", ")))
-
-
-def _print_card(name: str, row: Mapping[str, str]) -> None:
-    print(name)
-    for field, value in row.items():
-        lines = [part for line in value.split("\n") for part in textwrap.wrap(line, 90)] or ["-"]
-        print(f"  {field:10} " + f"\n{'':13}".join(lines))

@@ -1,13 +1,12 @@
 """`depthmix sources`: the sources that are known and what their labels are worth."""
 
 import argparse
-import json
 import textwrap
 from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Final
 
-from depthmix.cli.catalogue import read_catalogue
+from depthmix.cli.catalogue import Rows, declare, print_rows, read_catalogue
 from depthmix.errors import ConfigError
 from depthmix.plug_ins import SOURCES, announced, package_of
 
@@ -24,12 +23,8 @@ COLUMNS: Final = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("action", choices=["list", "show"])
-    parser.add_argument("name", nargs="?", help="class name of the source to show")
-    parser.add_argument("--family", help="only this family, such as 'lidar'")
+    declare(parser, "source", family="lidar", kind="this kind, such as METRIC_DEPTH")
     parser.add_argument("--quality", type=str.upper, help="only this tier: WEAK, LOW, MIDDLE or HIGH")
-    parser.add_argument("--kind", type=str.upper, help="only this kind, such as METRIC_DEPTH")
-    parser.add_argument("--json", action="store_true", help="machine-readable output")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -43,15 +38,7 @@ def run(options: argparse.Namespace) -> int:
         wanted = getattr(options, field)
         if wanted:
             rows = {name: row for name, row in rows.items() if row[field] == wanted}
-    if not rows:
-        raise ConfigError("no source is like that", field="sources list", hint="leave out a filter")
-    if options.json:
-        print(json.dumps(rows, indent=2))
-    elif options.action == "list":
-        _print_list(rows)
-    else:
-        for name, row in rows.items():
-            _print_card(name, row)
+    print_rows(rows, options, "source", _print_list, 18)
     return 0
 
 
@@ -84,7 +71,7 @@ def _shown(rows: Mapping[str, dict[str, str]], name: str | None) -> str:
     raise AssertionError(name)
 
 
-def _print_list(rows: Mapping[str, Mapping[str, str]]) -> None:
+def _print_list(rows: Rows) -> None:
     width = max(len(name) for name in rows)
     last = ""
     for name, row in sorted(rows.items(), key=lambda item: (item[1]["family"], item[0])):
@@ -98,10 +85,3 @@ def _print_list(rows: Mapping[str, Mapping[str, str]]) -> None:
         print(f"{start} {licence}{package}")
     print(f"{len(rows)} sources; real = the reader was run on files of the publisher, too")
     print("`depthmix sources show NAME` prints the card of one: unit, size, layout, citation")
-
-
-def _print_card(name: str, row: Mapping[str, str]) -> None:
-    print(name)
-    for field, value in row.items():
-        lines = textwrap.wrap(value, 90) or ["-"]
-        print(f"  {field:18} " + f"\n{'':21}".join(lines))
